@@ -1,0 +1,2 @@
+//! The Aegis controller. 
+fn main() {}
