@@ -1,0 +1,125 @@
+//! `AegisAlertOpsRule`: which alerts lead to which template.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::AlertStatus;
+use crate::conditions::Condition;
+use crate::schema;
+
+/// A rule matches an alert when any of its alertConditions does and its selector is empty or selects the alert's labels.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "aegis.io",
+    version = "v1alpha1",
+    kind = "AegisAlertOpsRule",
+    plural = "aegisalertopsrules",
+    shortname = "arule",
+    namespaced,
+    status = "AegisAlertOpsRuleStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "Which alerts lead to which AegisOpsTemplate.",
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.status"),
+    printcolumn(name = "Template", type_ = "string", json_path = ".spec.opsTemplate.name", priority = 1),
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
+    printcolumn(name = "Succeeded", type_ = "integer", json_path = ".status.triggerStatus.succeeded", priority = 1),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.triggerStatus.failed", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Valid\")].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AegisAlertOpsRuleSpec {
+    /// Selects alerts by their labels; empty selects all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+    /// Any of these must match.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub alert_conditions: Vec<AlertCondition>,
+    /// The AegisOpsTemplate to run; its namespace defaults to the rule's.
+    #[schemars(schema_with = "template_reference")]
+    pub ops_template: ObjectReference,
+    /// Among matching rules the highest priority wins. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Acts again on an alert that keeps firing after its action ended. Left out: it acts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+}
+
+/// An alert's phase and type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertCondition {
+    /// A regular expression that is searched for in the alert's type; it is not anchored: write ^ and $ to match all of it.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub type_: String,
+    /// The alert's phase.
+    pub status: AlertStatus,
+}
+
+/// When an alert that keeps firing is acted on again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Repeat {
+    /// How long after an action ended the next may begin, such as "30m".
+    #[schemars(schema_with = "schema::duration")]
+    pub after: String,
+    /// How many actions an alert gets in all.
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: i32,
+}
+
+/// Whether the rule can be used, and how its actions ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AegisAlertOpsRuleStatus {
+    /// Recorded, or Invalid; the condition Valid says what is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// How many of its actions ended well and how many did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_status: Option<Tally>,
+    /// Valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The generation that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// Endings counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tally {
+    /// Ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<i64>,
+    /// Ended otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<i64>,
+}
+
+fn template_reference(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "kind": {"type": "string", "enum": ["AegisOpsTemplate"], "description": "AegisOpsTemplate."},
+            "apiVersion": {"type": "string", "description": "aegis.io/v1alpha1."},
+            "namespace": {"type": "string", "description": "The template's namespace; the rule's own by default."},
+            "name": {"type": "string", "minLength": 1, "description": "The template's name."},
+            "uid": {"type": "string", "description": "Kept for compatibility; nothing reads it."},
+            "resourceVersion": {"type": "string", "description": "Kept for compatibility; nothing reads it."},
+            "fieldPath": {"type": "string", "description": "Kept for compatibility; nothing reads it."}
+        }
+    })
+}
