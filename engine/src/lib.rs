@@ -1,1 +1,3 @@
-//! placeholder
+//! The decisions of Aegis: functions over data, without a client, a clock or a socket.
+
+pub mod render;

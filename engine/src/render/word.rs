@@ -1,0 +1,269 @@
+//! Opaque words: what stands in the evaluated text in place of every printed value until the YAML is parsed.
+//!
+//! A word is `w`, 16 hexadecimal digits that are the same for all words of one rendering (the tag), and 6 that
+//! number it. It starts with a letter and holds nothing that YAML, a shell or Argo gives a meaning to.
+//! `w` occurs in a word only as its first character, so text that happens to stand before a word cannot
+//! form a tag together with it.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::Flaw;
+
+const TAG_DIGITS: usize = 16;
+const NUMBER_DIGITS: usize = 6;
+
+/// What the template said about the type of a printed value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Printed {
+    /// Nothing: it is text, unless its place asks for something else.
+    Text,
+    /// An integer; the value is decimal digits with an optional leading minus.
+    Int,
+    /// A boolean; the value is `true` or `false`.
+    Bool,
+}
+
+/// One value that the template prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Print {
+    /// The text that is to stand in place of the word.
+    pub value: String,
+    /// What the template said about its type.
+    pub kind: Printed,
+    /// The parameter it was computed from, for messages; when several were, the first.
+    pub parameter: String,
+    /// The line of the printing tag in the template's text, from 1.
+    pub line: usize,
+    /// The column of the printing tag, from 1, counted in characters.
+    pub column: usize,
+}
+
+/// Where in a Workflow a name is Argo's that is an ordinary name elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Inside an `http` template: `request.` and `response.`.
+    Http,
+    /// Inside `metrics`: `status`, `duration`, `exitCode` and `resourcesDuration.`.
+    Metrics,
+}
+
+/// A tag whose owner follows from the place where it stands in the rendered object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedTag {
+    /// The tag as the template wrote it, braces included; this is what Argo gets.
+    pub text: String,
+    /// Where it is Argo's.
+    pub place: Place,
+    /// What it prints anywhere else: the parameter's value, or the flaw if there is no such parameter.
+    pub elsewhere: Result<Print, Flaw>,
+}
+
+/// One part of a text that may hold words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// The template's own text, Argo's tags included.
+    Own(&'a str),
+    /// A value to fill in.
+    Value(&'a Print),
+    /// A tag that is Argo's in one place and a value, or a flaw, in every other.
+    Placed(&'a PlacedTag),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Meaning {
+    Value(Print),
+    Placed(Box<PlacedTag>),
+}
+
+/// The words of one rendering and what they stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    tag: String,
+    meanings: Vec<Meaning>,
+}
+
+impl Words {
+    /// Words that occur neither in the template's text nor in any of the values.
+    ///
+    /// The tag follows from the text alone, so that two renderings of one template agree on it, unless a value
+    /// holds it; then it follows from the text and all values, which a sender of alerts cannot aim at.
+    pub fn for_template<'v>(text: &str, values: impl Iterator<Item = &'v str>) -> Words {
+        let values: Vec<&str> = values.collect();
+        let mut salt = 0_u64;
+        loop {
+            let mut hash = Sha256::new();
+            hash.update(text.as_bytes());
+            if salt > 0 {
+                hash.update(salt.to_be_bytes());
+                for value in &values {
+                    hash.update((value.len() as u64).to_be_bytes());
+                    hash.update(value.as_bytes());
+                }
+            }
+            let tag = tag_from(&hash.finalize());
+            if !text.contains(&tag) && !values.iter().any(|value| value.contains(&tag)) {
+                return Words {
+                    tag,
+                    meanings: Vec::new(),
+                };
+            }
+            salt += 1;
+        }
+    }
+
+    /// A new word that stands for a printed value.
+    pub fn mint(&mut self, print: Print) -> String {
+        self.add(Meaning::Value(print))
+    }
+
+    /// A new word that stands for a tag whose owner follows from its place.
+    pub fn mint_placed(&mut self, tag: PlacedTag) -> String {
+        self.add(Meaning::Placed(Box::new(tag)))
+    }
+
+    /// The parts of a text in order: its own text between the words, and what each word stands for.
+    pub fn split<'a>(&'a self, text: &'a str) -> Vec<Piece<'a>> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        // Where the search goes on: a tag without one of our numbers behind it is ordinary text.
+        let mut from = 0;
+        while let Some((before, found)) = rest
+            .get(from..)
+            .and_then(|tail| tail.find(&self.tag))
+            .and_then(|at| rest.split_at_checked(from + at))
+        {
+            let after_tag = found.get(self.tag.len()..).unwrap_or_default();
+            let meaning = after_tag
+                .get(..NUMBER_DIGITS)
+                .and_then(|digits| usize::from_str_radix(digits, 16).ok())
+                .and_then(|number| self.meanings.get(number));
+            let Some(meaning) = meaning else {
+                from = before.len() + self.tag.len();
+                continue;
+            };
+            if !before.is_empty() {
+                pieces.push(Piece::Own(before));
+            }
+            pieces.push(match meaning {
+                Meaning::Value(print) => Piece::Value(print),
+                Meaning::Placed(tag) => Piece::Placed(tag),
+            });
+            rest = after_tag.get(NUMBER_DIGITS..).unwrap_or_default();
+            from = 0;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Own(rest));
+        }
+        pieces
+    }
+
+    /// Whether a text holds any word of this rendering.
+    pub fn contains_any(&self, text: &str) -> bool {
+        text.contains(&self.tag)
+    }
+
+    /// Every printed value, in the order of printing; a placed tag counts with what it prints elsewhere.
+    pub fn prints(&self) -> impl Iterator<Item = &Print> {
+        self.meanings.iter().filter_map(|meaning| match meaning {
+            Meaning::Value(print) => Some(print),
+            Meaning::Placed(tag) => tag.elsewhere.as_ref().ok(),
+        })
+    }
+
+    fn add(&mut self, meaning: Meaning) -> String {
+        let number = self.meanings.len();
+        self.meanings.push(meaning);
+        format!("{}{number:0NUMBER_DIGITS$x}", self.tag)
+    }
+}
+
+fn tag_from(hash: &[u8]) -> String {
+    let mut tag = String::from("w");
+    for byte in hash.iter().take(TAG_DIGITS / 2) {
+        // Writing to a String cannot fail.
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn print(value: &str) -> Print {
+        Print {
+            value: value.to_owned(),
+            kind: Printed::Text,
+            parameter: "node".to_owned(),
+            line: 1,
+            column: 1,
+        }
+    }
+
+    #[test]
+    fn a_word_is_a_letter_and_digits_of_one_length() {
+        let mut words = Words::for_template("text", std::iter::empty());
+        let minted: Vec<String> = (0..300).map(|_| words.mint(print("x"))).collect();
+        for word in &minted {
+            assert!(word.starts_with(|c: char| c.is_ascii_alphabetic()));
+            assert!(word.chars().all(|c| c.is_ascii_alphanumeric()));
+            assert_eq!(word.len(), minted[0].len());
+        }
+    }
+
+    #[test]
+    fn the_tag_depends_on_values_only_when_one_of_them_holds_it() {
+        let plain = Words::for_template("text", std::iter::empty());
+        let other = Words::for_template("text", ["a", "b"].into_iter());
+        assert_eq!(plain.tag, other.tag);
+        let aimed = format!("x{}y", plain.tag);
+        let salted = Words::for_template("text", [aimed.as_str()].into_iter());
+        assert_ne!(plain.tag, salted.tag);
+        assert!(!aimed.contains(&salted.tag));
+        let in_text = Words::for_template(&aimed, std::iter::empty());
+        assert!(!aimed.contains(&in_text.tag));
+    }
+
+    #[test]
+    fn a_tag_that_no_number_of_ours_follows_is_ordinary_text() {
+        let mut words = Words::for_template("text", std::iter::empty());
+        let word = words.mint(print("x"));
+        let broken = format!("{}zz {}ffffff {word}", words.tag, words.tag);
+        let pieces = words.split(&broken);
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces[1], Piece::Value(&print("x")));
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_finds_exactly_the_words_that_were_put_in(
+            parts in proptest::collection::vec(("[w0-9a-f \u{e9}]{0,24}", any::<bool>()), 0..20),
+        ) {
+            let all: String = parts.iter().map(|(own, _)| own.as_str()).collect();
+            let mut words = Words::for_template(&all, std::iter::empty());
+            let mut text = String::new();
+            let mut expected = String::new();
+            for (number, (own, with_word)) in parts.iter().enumerate() {
+                text.push_str(own);
+                expected.push_str(own);
+                if *with_word {
+                    text.push_str(&words.mint(print(&format!("<{number}>"))));
+                    expected.push_str(&format!("<{number}>"));
+                }
+            }
+            let filled: String = words
+                .split(&text)
+                .into_iter()
+                .map(|piece| match piece {
+                    Piece::Own(own) => own.to_owned(),
+                    Piece::Value(print) => print.value.clone(),
+                    Piece::Placed(tag) => tag.text.clone(),
+                })
+                .collect();
+            prop_assert_eq!(filled, expected);
+        }
+    }
+}
