@@ -1,0 +1,36 @@
+# The front door. `make demo` and `make test` are all that a newcomer needs.
+SHELL := /bin/sh
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test check fmt lint deny generate bench package rust
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: rust ## Watch an alert become a repair, in a cluster that lives in memory
+	@$(CARGO) run --quiet --locked -p kubectl-aegis -- demo
+
+test: rust ## Run every test that needs nothing but Rust
+	@$(CARGO) test --workspace --locked
+
+check: rust fmt lint deny ## Formatting, lints and the dependency policy
+
+fmt: rust
+	@$(CARGO) fmt --all --check
+
+lint: rust
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny: rust
+	@scripts/deny
+
+generate: rust ## Write manifest/install from the types
+	@$(CARGO) run --quiet --locked -p aegis-crds --bin crdgen -- manifest/install
+
+package: rust ## Build the release binaries
+	@$(CARGO) build --release --locked -p aegis-controller -p kubectl-aegis
+	@ls -l target/release/aegis-controller target/release/kubectl-aegis
+
+rust:
+	@scripts/rust
