@@ -1,0 +1,97 @@
+//! `alert send` and `alert resolve`: make the body, deliver it, show what became of each alert.
+
+use std::io::Read;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use super::body::{self, Phase, Words};
+use super::delivery::{Answer, Delivery};
+use crate::cluster::ClusterArgs;
+use crate::failure::{Failure, Kind};
+use crate::output;
+
+#[derive(Args, Debug)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    words: Words,
+    /// Send this file as it is ("-" for standard input): what Alertmanager posts, or one alert in the custom format
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["type_", "node", "pod", "object", "details", "fingerprint", "test"])]
+    filename: Option<String>,
+    /// client: print the body instead of sending it
+    #[arg(long, value_name = "none|client", default_value = "none", hide_possible_values = true)]
+    dry_run: DryRun,
+    #[command(flatten)]
+    delivery: Delivery,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    None,
+    Client,
+}
+
+impl Report {
+    pub(super) async fn run(self, cluster: &ClusterArgs, phase: Phase) -> anyhow::Result<()> {
+        let bytes = match &self.filename {
+            Some(file) => read(file)?,
+            None => serde_json::to_vec_pretty(&body::custom(&self.words, phase)?)?,
+        };
+        let route = body::route(&bytes)?;
+        if self.dry_run == DryRun::Client {
+            output::line(&String::from_utf8_lossy(&bytes));
+            return Ok(());
+        }
+        let answer = self.delivery.post(cluster, route, bytes).await?;
+        show(&answer).map_err(Into::into)
+    }
+}
+
+/// The webhook's answer, as far as it is shown.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    results: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    result: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+fn show(answer: &Answer) -> Result<(), Failure> {
+    let told: Told = serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|_| Told { message: String::from_utf8_lossy(&answer.body).into_owned(), results: Vec::new() });
+    for Outcome { name, result, message } in &told.results {
+        let subject = name.as_ref().map_or_else(|| "alert".to_owned(), |name| format!("aegisalert.aegis.io/{name}"));
+        let why = message.as_ref().filter(|text| !text.is_empty()).map(|text| format!(": {text}")).unwrap_or_default();
+        output::line(&format!("{subject} {result}{why}"));
+    }
+    let refused = told.results.iter().any(|outcome| outcome.result == "rejected");
+    match answer.code {
+        200..=299 if refused => Err(Failure::new(Kind::Findings, "some alerts were rejected; the lines above say why")),
+        200..=299 => Ok(()),
+        401 => Err(Failure::new(Kind::Cluster, "the webhook asks for a token").hint("give it with --token-file")),
+        503 => Err(Failure::new(Kind::Cluster, format!("the webhook could not store the alert now: {}", told.message))
+            .hint("send it again: what was stored already is not stored twice")),
+        code => Err(Failure::new(Kind::Usage, format!("the webhook answered {code}: {}", told.message))),
+    }
+}
+
+fn read(file: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let done = if file == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        std::fs::read(file).map(|read| bytes = read)
+    };
+    done.map_err(|error| Failure::new(Kind::Usage, format!("could not read {file}")).because(error))?;
+    Ok(bytes)
+}

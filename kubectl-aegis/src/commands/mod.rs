@@ -1,0 +1,24 @@
+//! One file a verb.
+
+pub(crate) mod alert;
+pub(crate) mod demo;
+pub(crate) mod plan;
+pub(crate) mod sandbox;
+
+use crate::cli::{Cli, Command};
+use crate::output;
+
+/// Carries out what was typed.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+    let Cli { cluster, command } = cli;
+    match command {
+        Command::Demo(demo) => demo.run().await,
+        Command::Sandbox(sandbox) => sandbox.run().await,
+        Command::Alert(alert) => alert.run(&cluster).await,
+        Command::Plan(plan) => plan.run(&cluster).await,
+        Command::Version => {
+            output::line(&format!("kubectl-aegis {}", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! How things are shown: colours only for a person at a terminal who wants them.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+/// A style for what is good.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// A style for what is under way.
+pub(crate) const BUSY: Style = AnsiColor::Yellow.on_default();
+/// A style for what is bad.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+/// A style for what is beside the point.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+/// A style for what stands out.
+pub(crate) const STRONG: Style = Style::new().bold();
+
+/// Whether standard output takes colours: it is a terminal, NO_COLOR is unset or empty and TERM is not dumb.
+pub(crate) fn coloured() -> bool {
+    io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The text in that style, or plain.
+pub(crate) fn painted(text: &str, style: Style, coloured: bool) -> String {
+    if coloured { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+/// Writes a line to standard output. A reader that went away is no error: `kubectl aegis ... | head` ends quietly.
+pub(crate) fn line(text: &str) {
+    let mut out = io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
