@@ -1,1 +1,12 @@
-//! placeholder
+//! The controller: webhooks in, actions out, status told. Everything here touches the cluster, the network or the
+//! clock; what to do is decided in `aegis-engine`.
+
+pub mod backoff;
+pub mod cache;
+pub mod client;
+pub mod metrics;
+pub mod settings;
+pub mod telemetry;
+
+pub use metrics::Metrics;
+pub use settings::Settings;

@@ -1,0 +1,323 @@
+//! The feed of a cache: a list, then a watch from there, for ever.
+//!
+//! This is ours instead of kube's watcher because a cache must know the version of a list (our own writes are compared
+//! with it), must list on request when a replica begins to lead, and must not wait without end for a server that
+//! accepts a request and stays silent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use kube::core::error_boundary::InvalidObject;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::objects::{Kept, Key, Objects, number, version_of};
+use super::wire::Wire;
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+
+/// Where objects of a cache come from.
+#[derive(Clone)]
+pub struct Source<W> {
+    /// The kind and the namespace, or the whole cluster. `W` says what is asked of the server: whole objects
+    /// (`DeserializeGuard<K>`) or their metadata alone (`PartialObjectMeta<K>`).
+    pub api: Api<W>,
+    /// Only objects that this label selector picks.
+    pub labels: Option<String>,
+}
+
+impl<W> From<Api<W>> for Source<W> {
+    /// All objects.
+    fn from(api: Api<W>) -> Self {
+        Self { api, labels: None }
+    }
+}
+
+/// How a cache is fed.
+#[derive(Clone)]
+pub struct Options {
+    /// How long one watch lasts. A watch that stays silent for longer, as over a connection that is cut without a
+    /// word, is begun again, so this bounds how far a cache can fall behind.
+    pub watch: Duration,
+    /// Is told of every object that cannot be read, once for each reason.
+    pub on_invalid: Option<Arc<dyn Fn(&InvalidObject) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { watch: Duration::from_secs(60), on_invalid: None }
+    }
+}
+
+const PAGE: u32 = 500;
+const LIST_DEADLINE: Duration = Duration::from_secs(30);
+const WATCH_GRACE: Duration = Duration::from_secs(10);
+/// A watch that lasted so long was no trouble.
+const WORKED: Duration = Duration::from_secs(1);
+
+impl<K: Kept> Objects<K> {
+    /// A cache of the objects of these sources, fed until `stop`.
+    pub fn start<W: Wire<Object = K>>(
+        sources: Vec<Source<W>>,
+        options: &Options,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) -> Self {
+        let namespaces = sources.iter().map(|source| source.api.namespace().map(str::to_owned)).collect();
+        let cache = Self::new(namespaces, metrics.cache_objects(K::KIND));
+        for (number, Source { api, labels }) in sources.into_iter().enumerate() {
+            let feed = Feed {
+                api,
+                cache: cache.clone(),
+                source: number,
+                labels,
+                options: options.clone(),
+                metrics: metrics.clone(),
+                unreadable: HashMap::new(),
+                page: Some(PAGE),
+            };
+            let stop = stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(feed.run()).await });
+        }
+        cache
+    }
+}
+
+struct Feed<K, W> {
+    api: Api<W>,
+    cache: Objects<K>,
+    source: usize,
+    labels: Option<String>,
+    options: Options,
+    metrics: Metrics,
+    /// Objects that cannot be read, with the reason that was told.
+    unreadable: HashMap<Key, String>,
+    page: Option<u32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("could not list: {0}")]
+    List(#[source] kube::Error),
+    #[error("the list came without a version")]
+    NoVersion,
+    #[error("could not watch: {0}")]
+    Watch(#[source] kube::Error),
+    #[error("the server ended the watch: {0}")]
+    Told(#[source] Box<kube::core::Status>),
+    #[error("the server did not answer in time")]
+    Silence,
+    #[error("the watch ended as soon as it had begun")]
+    Short,
+}
+
+/// How a watch ended.
+enum End {
+    /// To be resumed from that version.
+    Resume(String),
+    /// To be resumed from that version, after a pause.
+    Trouble(String, Trouble),
+    /// To be begun again with a list.
+    Relist(Option<Trouble>),
+}
+
+impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
+    async fn run(mut self) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        let mut resume = None;
+        loop {
+            let from = match resume.take() {
+                Some(version) => version,
+                None => match self.list().await {
+                    Ok(version) => version,
+                    Err(trouble) => {
+                        self.pause(&mut backoff, &trouble).await;
+                        continue;
+                    }
+                },
+            };
+            let begun = Instant::now();
+            let end = self.watch(from).await;
+            if begun.elapsed() > WORKED {
+                backoff.reset();
+            }
+            let trouble = match end {
+                End::Resume(version) => {
+                    resume = Some(version);
+                    (begun.elapsed() < WORKED).then_some(Trouble::Short)
+                }
+                End::Trouble(version, trouble) => {
+                    resume = Some(version);
+                    Some(trouble)
+                }
+                End::Relist(trouble) => trouble,
+            };
+            if let Some(trouble) = trouble {
+                self.pause(&mut backoff, &trouble).await;
+            }
+        }
+    }
+
+    /// Waits, longer each time, or until somebody asks for a list.
+    async fn pause(&self, backoff: &mut Backoff, trouble: &Trouble) {
+        let mut wait = backoff.next_wait();
+        if let Trouble::List(kube::Error::Api(status)) | Trouble::Watch(kube::Error::Api(status)) = trouble {
+            let asked = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            wait = wait.max(Duration::from_secs(u64::from(asked.min(60))));
+        }
+        self.metrics.watch_restarted(K::KIND);
+        warn!(kind = K::KIND, "{trouble}; trying again in {} ms", wait.as_millis());
+        let Some(rounds) = self.cache.shared.rounds.get(self.source) else { return };
+        let before = *rounds.asked.borrow();
+        let mut asked = rounds.asked.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = asked.wait_for(|asked| *asked > before) => {}
+        }
+    }
+
+    /// Brings the cache to the server's newest state and says which version that is.
+    async fn list(&mut self) -> Result<String, Trouble> {
+        let Some(rounds) = self.cache.shared.rounds.get(self.source) else { return Err(Trouble::NoVersion) };
+        let round = *rounds.asked.borrow();
+        let mut named = HashSet::new();
+        let mut parameters = ListParams { label_selector: self.labels.clone(), limit: self.page, ..Default::default() };
+        let mut first = true;
+        let version = loop {
+            let answer = tokio::time::timeout(LIST_DEADLINE, self.api.list(&parameters)).await;
+            let page = match answer.map_err(|_| Trouble::Silence)? {
+                Ok(page) => page,
+                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    self.kind_is_missing(round);
+                    return Err(Trouble::List(kube::Error::Api(status)));
+                }
+                Err(error) => {
+                    if matches!(&error, kube::Error::Api(status) if status.code == 410) {
+                        // The list grew old between two pages: take it in one piece next time.
+                        self.page = None;
+                    }
+                    return Err(Trouble::List(error));
+                }
+            };
+            let version = page.metadata.resource_version.filter(|version| !version.is_empty());
+            let version = version.ok_or(Trouble::NoVersion)?;
+            if std::mem::take(&mut first) {
+                self.cache.list_begins(self.source, number(Some(&version)));
+            }
+            for object in page.items {
+                named.insert(Key::of(&object));
+                self.apply(object);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => break version,
+            }
+        };
+        self.page = Some(PAGE);
+        self.unreadable.retain(|key, _| named.contains(key));
+        self.cache.list_ended(self.source, number(Some(&version)), &named);
+        self.tell_done(round);
+        Ok(version)
+    }
+
+    /// Nobody has installed the kind yet: there are no objects of it, and that is all there is to know.
+    fn kind_is_missing(&mut self, round: u64) {
+        self.cache.list_ended(self.source, 0, &HashSet::new());
+        self.tell_done(round);
+    }
+
+    fn tell_done(&self, round: u64) {
+        self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
+        if let Some(rounds) = self.cache.shared.rounds.get(self.source) {
+            rounds.done.send_replace(round);
+        }
+    }
+
+    /// Follows what changes after `version` until the watch ends or somebody asks for a list.
+    async fn watch(&mut self, mut version: String) -> End {
+        let Some(rounds) = self.cache.shared.rounds.get(self.source) else { return End::Relist(None) };
+        let mut asked = rounds.asked.subscribe();
+        let done = *rounds.done.borrow();
+        let parameters = WatchParams {
+            label_selector: self.labels.clone(),
+            timeout: Some(u32::try_from(self.options.watch.as_secs()).unwrap_or(290).clamp(1, 290)),
+            bookmarks: true,
+            ..Default::default()
+        };
+        let deadline = Instant::now() + self.options.watch + WATCH_GRACE;
+        let stream = match timeout_at(deadline, self.api.watch(&parameters, &version)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 410) => {
+                return End::Relist(Some(Trouble::Told(status)));
+            }
+            Ok(Err(error)) => return End::Trouble(version, Trouble::Watch(error)),
+            Err(_) => return End::Trouble(version, Trouble::Silence),
+        };
+        let mut stream = stream.into_stream().boxed();
+        loop {
+            let event = tokio::select! {
+                event = timeout_at(deadline, stream.next()) => event,
+                _ = asked.wait_for(|asked| *asked > done) => return End::Relist(None),
+            };
+            match event {
+                Ok(Some(Ok(event))) => match self.follow(event) {
+                    Ok(seen) => version = seen,
+                    Err(trouble) => return End::Relist(Some(trouble)),
+                },
+                Ok(None) => return End::Resume(version),
+                // An event that cannot be read at all would come again from the same version.
+                Ok(Some(Err(error @ kube::Error::SerdeError(_)))) => return End::Relist(Some(Trouble::Watch(error))),
+                Ok(Some(Err(error))) => return End::Trouble(version, Trouble::Watch(error)),
+                Err(_) => return End::Trouble(version, Trouble::Silence),
+            }
+        }
+    }
+
+    fn follow(&mut self, event: WatchEvent<W>) -> Result<String, Trouble> {
+        let version = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let version = object.resource_version();
+                self.apply(object);
+                version
+            }
+            WatchEvent::Deleted(object) => {
+                let key = Key::of(&object);
+                self.unreadable.remove(&key);
+                self.cache.gone(&key, version_of(&object));
+                object.resource_version()
+            }
+            WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
+            WatchEvent::Error(status) => return Err(Trouble::Told(status)),
+        };
+        let version = version.filter(|version| !version.is_empty()).ok_or(Trouble::NoVersion)?;
+        self.cache.seen(self.source, number(Some(&version)));
+        Ok(version)
+    }
+
+    fn apply(&mut self, object: W) {
+        let (key, version) = (Key::of(&object), version_of(&object));
+        match object.open() {
+            Ok(object) => {
+                self.unreadable.remove(&key);
+                self.cache.applied(object);
+            }
+            Err(invalid) => {
+                // What was held of it is out of date; nobody may act on it.
+                self.cache.gone(&key, version);
+                if self.unreadable.get(&key) != Some(&invalid.error) {
+                    warn!(kind = K::KIND, object = %key, "{key} cannot be read: {}", invalid.error);
+                    if let Some(tell) = &self.options.on_invalid {
+                        tell(&invalid);
+                    }
+                    self.unreadable.insert(key, invalid.error);
+                }
+                self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Caches: what the API server holds, as far as decisions need it, fed by a list and a watch each.
+//!
+//! A cache shows what its watch has told plus what our own writes returned, so that the next decision sees the last
+//! one. It may lag behind the API server: whoever must not miss anything asks [`Objects::refresh`] or the server.
+
+mod changes;
+mod feed;
+mod objects;
+mod wire;
+
+pub use changes::Changes;
+pub use feed::{Options, Source};
+pub use objects::{Kept, Key, Objects};
+pub use wire::Wire;
+
+use std::sync::Arc;
+
+use aegis_crds::names::{FINGERPRINT_LABEL, fingerprint_label};
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use kube::ResourceExt;
+
+/// All alerts of the watched namespaces.
+pub type Alerts = Objects<AegisAlert>;
+
+impl Kept for AegisAlert {
+    const KIND: &'static str = "AegisAlert";
+
+    /// The fingerprint label; that of the spec where the label is missing, as on alerts written by hand.
+    fn index(&self) -> Option<String> {
+        let label = self.labels().get(FINGERPRINT_LABEL).cloned();
+        label.or_else(|| self.spec.fingerprint.as_deref().map(fingerprint_label))
+    }
+}
+
+impl Kept for AegisAlertOpsRule {
+    const KIND: &'static str = "AegisAlertOpsRule";
+}
+
+impl Kept for AegisOpsTemplate {
+    const KIND: &'static str = "AegisOpsTemplate";
+}
+
+impl Alerts {
+    /// The alerts of that fingerprint, whatever their source and type, in no particular order.
+    pub fn of_fingerprint(&self, fingerprint: &str) -> Vec<Arc<AegisAlert>> {
+        self.indexed(&fingerprint_label(fingerprint))
+    }
+}

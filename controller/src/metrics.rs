@@ -1,0 +1,264 @@
+//! Metrics for Prometheus. Labels have few values, all from code: no name, type or text of an alert is among them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The stages of an alert's life. Each is timed from the end of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Stage {
+    /// From startsAt, as the sender's clock says, until the body arrived.
+    Received,
+    /// From the body's arrival until the API server has stored the alert.
+    Stored,
+    /// From being stored until the action's object was made.
+    Triggered,
+    /// From then until its executor had begun.
+    Running,
+    /// From then until it ended.
+    Done,
+}
+
+/// Everything that is counted. Clones share the numbers.
+#[derive(Clone)]
+pub struct Metrics {
+    all: Arc<All>,
+}
+
+struct All {
+    registry: Registry,
+    stages: Family<StageLabel, Histogram, fn() -> Histogram>,
+    alerts: Family<OutcomeLabels, Counter>,
+    rejected: Family<ReasonLabel, Counter>,
+    truncated: Family<ReasonLabel, Counter>,
+    actions: Family<OutcomeLabels, Counter>,
+    held: Family<ReasonLabel, Counter>,
+    answers: Family<AnswerLabels, Counter>,
+    answer_seconds: Histogram,
+    queued: Gauge,
+    objects: Family<KindLabel, Gauge>,
+    unreadable: Family<KindLabel, Gauge>,
+    restarts: Family<KindLabel, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    leader: Gauge,
+}
+
+type Word = &'static str;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: Word,
+    reason: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabels {
+    route: Word,
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    verb: Word,
+    resource: Word,
+    code: u16,
+}
+
+/// From a millisecond to an hour: an API request takes milliseconds, an action minutes.
+const SECONDS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0, 900.0, 3600.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("aegis");
+        let stages = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        registry.register_with_unit(
+            "alert_stage",
+            "How long each stage of an alert took, from the end of the stage before it",
+            Unit::Seconds,
+            stages.clone(),
+        );
+        let answer_seconds = Histogram::new(SECONDS);
+        registry.register_with_unit(
+            "webhook_answer",
+            "How long the webhook took to answer",
+            Unit::Seconds,
+            answer_seconds.clone(),
+        );
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", version);
+        let all = All {
+            stages,
+            answer_seconds,
+            alerts: kept(&mut registry, "alerts", "Reported alerts by what was done with the report"),
+            rejected: kept(&mut registry, "alerts_rejected", "Reported alerts that can never be stored, by reason"),
+            truncated: kept(&mut registry, "alerts_shortened", "Alerts that lost text, by where it was lost"),
+            actions: kept(&mut registry, "actions", "Actions that ended, by outcome and reason"),
+            held: kept(&mut registry, "alerts_held", "Alerts that led to no action, by reason"),
+            answers: kept(&mut registry, "webhook_answers", "Answers of the webhook by route and status code"),
+            queued: kept(&mut registry, "webhook_queued_alerts", "Alerts that are being stored or wait for it"),
+            objects: kept(&mut registry, "cache_objects", "Objects in a cache"),
+            unreadable: kept(&mut registry, "cache_unreadable_objects", "Objects that do not decode and are left out"),
+            restarts: kept(&mut registry, "watch_restarts", "Times that a watch failed and was begun again"),
+            requests: kept(&mut registry, "api_requests", "Requests to the API server; code 0 is no answer"),
+            leader: kept(&mut registry, "leader", "1 while this replica leads"),
+            registry,
+        };
+        Self { all: Arc::new(all) }
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.all.registry)?;
+        Ok(page)
+    }
+
+    /// A stage of an alert took so long. A negative span (clocks differ) counts as none.
+    pub fn stage(&self, stage: Stage, took: jiff::SignedDuration) {
+        self.all.stages.get_or_create(&StageLabel { stage }).observe(took.as_secs_f64().max(0.0));
+    }
+
+    /// A reported alert was stored, counted as a repeat, and so on; the reason is a word from code.
+    pub fn alert(&self, outcome: &'static str, reason: &'static str) {
+        self.all.alerts.get_or_create(&OutcomeLabels { outcome, reason }).inc();
+    }
+
+    /// A reported alert can never be stored.
+    pub fn rejected(&self, reason: &'static str) {
+        self.all.rejected.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Alerts lost text, or were left out by their sender.
+    pub fn shortened(&self, reason: &'static str, count: u64) {
+        self.all.truncated.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+
+    /// An action ended; the reason is a word from code, empty for a success.
+    pub fn action(&self, outcome: &'static str, reason: &'static str) {
+        self.all.actions.get_or_create(&OutcomeLabels { outcome, reason }).inc();
+    }
+
+    /// An alert led to no action for that reason.
+    pub fn held(&self, reason: &'static str) {
+        self.all.held.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// The webhook answered. `route` is one of the known routes.
+    pub fn answered(&self, route: &'static str, code: u16, took: Duration) {
+        self.all.answers.get_or_create(&AnswerLabels { route, code }).inc();
+        self.all.answer_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How many alerts are in hand.
+    pub fn queued(&self) -> &Gauge {
+        &self.all.queued
+    }
+
+    /// The size of the cache of that kind.
+    pub fn cache_objects(&self, kind: &'static str) -> Gauge {
+        self.all.objects.get_or_create_owned(&KindLabel { kind })
+    }
+
+    /// How many objects of that kind do not decode.
+    pub fn cache_unreadable(&self, kind: &'static str, count: usize) {
+        self.all.unreadable.get_or_create(&KindLabel { kind }).set(count as i64);
+    }
+
+    /// A watch of that kind failed.
+    pub fn watch_restarted(&self, kind: &'static str) {
+        self.all.restarts.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// The API server answered a request; code 0 if it did not.
+    pub fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
+        self.all.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
+    }
+
+    /// Whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.all.leader.set(i64::from(leads));
+    }
+}
+
+fn kept<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: Default + Clone + prometheus_client::registry::Metric,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_every_number_with_its_labels() {
+        let metrics = Metrics::new();
+        metrics.stage(Stage::Stored, jiff::SignedDuration::from_millis(3));
+        metrics.stage(Stage::Received, jiff::SignedDuration::from_secs(-3));
+        metrics.alert("stored", "New");
+        metrics.rejected("NoFingerprint");
+        metrics.shortened("details", 1);
+        metrics.action("Failed", "Timeout");
+        metrics.held("RuleNotFound");
+        metrics.answered("/alert", 503, Duration::from_millis(7));
+        metrics.cache_objects("AegisAlert").set(5);
+        metrics.cache_unreadable("AegisAlert", 2);
+        metrics.watch_restarted("AegisAlert");
+        metrics.api_request("create", "aegisalerts", 201);
+        metrics.leads(true);
+        let page = metrics.text().unwrap();
+        for line in [
+            "aegis_alert_stage_seconds_bucket{le=\"0.005\",stage=\"Stored\"} 1",
+            "aegis_alert_stage_seconds_sum{stage=\"Received\"} 0.0",
+            "aegis_alerts_total{outcome=\"stored\",reason=\"New\"} 1",
+            "aegis_alerts_rejected_total{reason=\"NoFingerprint\"} 1",
+            "aegis_alerts_shortened_total{reason=\"details\"} 1",
+            "aegis_actions_total{outcome=\"Failed\",reason=\"Timeout\"} 1",
+            "aegis_alerts_held_total{reason=\"RuleNotFound\"} 1",
+            "aegis_webhook_answers_total{route=\"/alert\",code=\"503\"} 1",
+            "aegis_webhook_answer_seconds_count 1",
+            "aegis_cache_objects{kind=\"AegisAlert\"} 5",
+            "aegis_cache_unreadable_objects{kind=\"AegisAlert\"} 2",
+            "aegis_watch_restarts_total{kind=\"AegisAlert\"} 1",
+            "aegis_api_requests_total{verb=\"create\",resource=\"aegisalerts\",code=\"201\"} 1",
+            "aegis_leader 1",
+            "aegis_build_info{version=",
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+    }
+}
