@@ -31,7 +31,7 @@ impl Backoff {
 }
 
 /// Between 0 and 1. The standard library seeds each of these hashers differently, which is chance enough for a wait.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 

@@ -4,7 +4,11 @@
 pub mod backoff;
 pub mod cache;
 pub mod client;
+pub mod clock;
+pub mod events;
+pub mod leader;
 pub mod metrics;
+pub mod queue;
 pub mod settings;
 pub mod telemetry;
 
