@@ -18,7 +18,7 @@ pub const TYPE_LABEL: &str = "alert-type";
 pub const STATUS_LABEL: &str = "alert-status";
 /// On an alert: its fingerprint, see [`fingerprint_label`].
 pub const FINGERPRINT_LABEL: &str = "fingerprint";
-/// On an alert: a random identity kept for senders of the first version of the API.
+/// On an alert: a UUID derived from its namespace and name, for those who select by it as in the first version.
 pub const UUID_LABEL: &str = "uuid";
 /// On an alert: "true" marks a test, which can only ever be a dry run.
 pub const TEST_LABEL: &str = "aegis.io/test";
@@ -41,6 +41,8 @@ pub const RULE_ANNOTATION: &str = "aegis.io/rule";
 pub const TEMPLATE_ANNOTATION: &str = "aegis.io/template";
 /// On an alert whose name is derived from the alert before it: that one's UID, or "first".
 pub const PREDECESSOR_ANNOTATION: &str = "aegis.io/predecessor";
+/// On an alert: "true" if details were cut or left out because the sender's alert was too large.
+pub const SHORTENED_ANNOTATION: &str = "aegis.io/shortened";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.
 pub const OUTCOME_FINALIZER: &str = "aegis.io/outcome";
 /// The label in which Argo tells a Workflow's phase.

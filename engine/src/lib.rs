@@ -1,6 +1,9 @@
 //! The decisions of Aegis: functions over data, without a client, a clock or a socket.
 
 pub mod duration;
+pub mod incident;
+pub mod intake;
 pub mod render;
 pub mod rules;
 pub mod scope;
+pub mod signal;

@@ -1,0 +1,96 @@
+//! A Resolved report: which stored alerts does it end?
+
+use aegis_crds::AegisAlert;
+
+use super::duplicate::{duplicate_of, is_marked_duplicate, is_same_incident};
+use super::{IncidentId, Stored};
+use crate::signal::Signal;
+
+/// What a Resolved report does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolve<'a> {
+    /// These alerts are ended, in this order. A crash in between leaves the report to be sent again, and what is
+    /// left of it is then done.
+    End(Vec<Ending<'a>>),
+    /// The resolution stands already on the alert that it was meant for; what is open now began later.
+    Duplicate,
+    /// There are alerts of its fingerprint, but none is open.
+    NothingOpen,
+    /// No alert of its fingerprint is stored. One is stored for the resolution itself if a rule wants to act on it.
+    NothingStored {
+        /// What that alert would be.
+        incident: IncidentId,
+    },
+}
+
+/// How one alert ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending<'a> {
+    /// It is Resolved: see [`super::status::resolved`].
+    Resolved(&'a AegisAlert),
+    /// It is withdrawn, since another stands for the same incident: see [`super::status::withdrawn_duplicate`].
+    Duplicate {
+        /// The alert to withdraw.
+        alert: &'a AegisAlert,
+        /// The one that stands.
+        of: &'a AegisAlert,
+    },
+}
+
+/// Decides on a Resolved signal. `known` are the stored alerts that carry the signal's fingerprint label, listed from
+/// the API server and not from a cache: what is missed here is not reported again.
+///
+/// It ends every open alert of the fingerprint, whatever its source, type and startsAt: senders change them. Only an
+/// alert that came after one on which the same resolution (startsAt and endsAt) stands is left alone: the report was
+/// sent twice. Without endsAt no two resolutions are the same.
+pub fn resolve<'a>(signal: &Signal, known: &[&'a AegisAlert]) -> Resolve<'a> {
+    let of_fingerprint: Vec<Stored<'a>> = known
+        .iter()
+        .map(|alert| Stored::new(alert))
+        .filter(|stored| stored.has_fingerprint(&signal.fingerprint) && stored.is_test() == signal.test)
+        .collect();
+    if of_fingerprint.is_empty() {
+        let incident = signal.starts_at.map_or(IncidentId::First, IncidentId::StartsAt);
+        return Resolve::NothingStored { incident };
+    }
+    let open: Vec<Stored<'a>> = of_fingerprint
+        .iter()
+        .copied()
+        .filter(|stored| stored.is_open() && !is_marked_duplicate(stored.alert()))
+        .collect();
+    if open.is_empty() {
+        return Resolve::NothingOpen;
+    }
+    let meant = open.iter().filter(|open| {
+        !of_fingerprint.iter().any(|ended| has_resolution_of(*ended, signal) && came_after(**open, *ended))
+    });
+    let mut endings: Vec<Ending<'a>> = meant
+        .map(|stored| match duplicate_of(stored.alert(), known) {
+            Some(of) => Ending::Duplicate { alert: stored.alert(), of },
+            None => Ending::Resolved(stored.alert()),
+        })
+        .collect();
+    if endings.is_empty() {
+        return Resolve::Duplicate;
+    }
+    // Duplicates first: once the resolution stands on the alert that stands, an open one of its key counts as later.
+    endings.sort_by_key(|ending| matches!(ending, Ending::Resolved(_)));
+    Resolve::End(endings)
+}
+
+fn has_resolution_of(stored: Stored<'_>, signal: &Signal) -> bool {
+    signal.ends_at.is_some()
+        && stored
+            .resolution()
+            .is_some_and(|resolution| resolution.ends_at == signal.ends_at && resolution.starts_at == signal.starts_at)
+}
+
+/// Whether the open alert began after the other had ended.
+fn came_after(open: Stored<'_>, ended: Stored<'_>) -> bool {
+    if open.is_of_key_of(ended) {
+        // One alert of a key is open at a time.
+        return open.order() > ended.order() && !is_same_incident(open, ended);
+    }
+    let ended_at = ended.resolution().and_then(|resolution| resolution.time);
+    ended_at.is_some_and(|ended_at| open.created().is_some_and(|created| created > ended_at))
+}
