@@ -23,14 +23,7 @@ pub struct Flaw {
 impl Flaw {
     /// A flaw of which only the problem is known so far.
     pub fn new(problem: impl Into<String>) -> Self {
-        Self {
-            line: None,
-            column: None,
-            field: None,
-            parameter: None,
-            problem: problem.into(),
-            hint: None,
-        }
+        Self { line: None, column: None, field: None, parameter: None, problem: problem.into(), hint: None }
     }
 
     /// Says where in the template's text it is; both count from 1.

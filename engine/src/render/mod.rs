@@ -31,26 +31,12 @@ impl Evaluated {
     ///
     /// For text of the template it is the exact place, for a word it is the tag that printed it.
     pub fn origin(&self, line: usize, column: usize) -> Option<(usize, usize)> {
-        let line_start: usize = self
-            .text
-            .split_inclusive('\n')
-            .take(line.checked_sub(1)?)
-            .map(str::len)
-            .sum();
+        let line_start: usize = self.text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
         let rest = self.text.get(line_start..)?;
-        let offset = rest
-            .char_indices()
-            .nth(column.checked_sub(1)?)
-            .map_or(self.text.len(), |(at, _)| line_start + at);
-        let index = self
-            .origins
-            .partition_point(|(start, _, _)| *start <= offset)
-            .checked_sub(1)?;
+        let offset = rest.char_indices().nth(column.checked_sub(1)?).map_or(self.text.len(), |(at, _)| line_start + at);
+        let index = self.origins.partition_point(|(start, _, _)| *start <= offset).checked_sub(1)?;
         let (start, from_line, from_column) = *self.origins.get(index)?;
-        let end = self
-            .origins
-            .get(index + 1)
-            .map_or(self.text.len(), |(next, _, _)| *next);
+        let end = self.origins.get(index + 1).map_or(self.text.len(), |(next, _, _)| *next);
         let own = self.text.get(start..end)?;
         if self.words.contains_any(own) {
             return Some((from_line, from_column));
@@ -58,10 +44,7 @@ impl Evaluated {
         let passed = self.text.get(start..offset)?;
         Some(match passed.rsplit_once('\n') {
             None => (from_line, from_column + passed.chars().count()),
-            Some((lines, tail)) => (
-                from_line + lines.matches('\n').count() + 1,
-                tail.chars().count() + 1,
-            ),
+            Some((lines, tail)) => (from_line + lines.matches('\n').count() + 1, tail.chars().count() + 1),
         })
     }
 }

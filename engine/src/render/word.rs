@@ -104,10 +104,7 @@ impl Words {
             }
             let tag = tag_from(&hash.finalize());
             if !text.contains(&tag) && !values.iter().any(|value| value.contains(&tag)) {
-                return Words {
-                    tag,
-                    meanings: Vec::new(),
-                };
+                return Words { tag, meanings: Vec::new() };
             }
             salt += 1;
         }
@@ -129,10 +126,8 @@ impl Words {
         let mut rest = text;
         // Where the search goes on: a tag without one of our numbers behind it is ordinary text.
         let mut from = 0;
-        while let Some((before, found)) = rest
-            .get(from..)
-            .and_then(|tail| tail.find(&self.tag))
-            .and_then(|at| rest.split_at_checked(from + at))
+        while let Some((before, found)) =
+            rest.get(from..).and_then(|tail| tail.find(&self.tag)).and_then(|at| rest.split_at_checked(from + at))
         {
             let after_tag = found.get(self.tag.len()..).unwrap_or_default();
             let meaning = after_tag
@@ -194,13 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn print(value: &str) -> Print {
-        Print {
-            value: value.to_owned(),
-            kind: Printed::Text,
-            parameter: "node".to_owned(),
-            line: 1,
-            column: 1,
-        }
+        Print { value: value.to_owned(), kind: Printed::Text, parameter: "node".to_owned(), line: 1, column: 1 }
     }
 
     #[test]
