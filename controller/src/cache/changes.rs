@@ -29,11 +29,21 @@ impl Changes {
     /// The next object that changed; waits for one. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Key {
         loop {
-            if let Some(key) = self.pending.take() {
+            if let Some(key) = self.try_next() {
                 return key;
             }
-            self.pending.arrived.notified().await;
+            self.arrived().await;
         }
+    }
+
+    /// The next object that changed, if one has.
+    pub fn try_next(&mut self) -> Option<Key> {
+        self.pending.take()
+    }
+
+    /// Waits until there may be a next object.
+    pub(super) async fn arrived(&self) {
+        self.pending.arrived.notified().await;
     }
 
     /// The same as a stream without end.

@@ -38,6 +38,9 @@ impl<W> From<Api<W>> for Source<W> {
     }
 }
 
+/// Is told of an object that cannot be read.
+pub type OnInvalid = Arc<dyn Fn(&InvalidObject) + Send + Sync>;
+
 /// How a cache is fed.
 #[derive(Clone)]
 pub struct Options {
@@ -45,7 +48,7 @@ pub struct Options {
     /// word, is begun again, so this bounds how far a cache can fall behind.
     pub watch: Duration,
     /// Is told of every object that cannot be read, once for each reason.
-    pub on_invalid: Option<Arc<dyn Fn(&InvalidObject) + Send + Sync>>,
+    pub on_invalid: Option<OnInvalid>,
 }
 
 impl Default for Options {

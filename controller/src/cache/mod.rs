@@ -6,11 +6,13 @@
 mod changes;
 mod feed;
 mod objects;
+mod rules;
 mod wire;
 
 pub use changes::Changes;
-pub use feed::{Options, Source};
+pub use feed::{OnInvalid, Options, Source};
 pub use objects::{Kept, Key, Objects};
+pub use rules::Rules;
 pub use wire::Wire;
 
 use std::sync::Arc;

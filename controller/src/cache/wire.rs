@@ -12,7 +12,7 @@ pub trait Wire: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'sta
     type Object;
 
     /// The object, or why it cannot be read. Only the object is lost then, not the list that it stood in.
-    fn open(self) -> Result<Self::Object, InvalidObject>;
+    fn open(self) -> Result<Self::Object, Box<InvalidObject>>;
 }
 
 impl<K> Wire for DeserializeGuard<K>
@@ -21,8 +21,8 @@ where
 {
     type Object = K;
 
-    fn open(self) -> Result<K, InvalidObject> {
-        self.0
+    fn open(self) -> Result<K, Box<InvalidObject>> {
+        self.0.map_err(Box::new)
     }
 }
 
@@ -32,7 +32,7 @@ where
 {
     type Object = Self;
 
-    fn open(self) -> Result<Self, InvalidObject> {
+    fn open(self) -> Result<Self, Box<InvalidObject>> {
         Ok(self)
     }
 }
