@@ -1,5 +1,6 @@
 //! `AegisAlertOpsRule`: which alerts lead to which template.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
@@ -99,6 +100,7 @@ pub struct AegisAlertOpsRuleStatus {
 
 /// Endings counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Tally {
     /// Ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +108,10 @@ pub struct Tally {
     /// Ended otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<i64>,
+    /// The completion of the last action that is counted here: a leader that takes over counts those that ended later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub counted_until: Option<Timestamp>,
 }
 
 fn template_reference(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
