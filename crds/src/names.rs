@@ -41,6 +41,8 @@ pub const RULE_ANNOTATION: &str = "aegis.io/rule";
 pub const TEMPLATE_ANNOTATION: &str = "aegis.io/template";
 /// On an alert whose name is derived from the alert before it: that one's UID, or "first".
 pub const PREDECESSOR_ANNOTATION: &str = "aegis.io/predecessor";
+/// On an alert that was stored as Resolved: the endsAt that came with it, RFC 3339.
+pub const ENDS_AT_ANNOTATION: &str = "aegis.io/ends-at";
 /// On an alert: "true" if details were cut or left out because the sender's alert was too large.
 pub const SHORTENED_ANNOTATION: &str = "aegis.io/shortened";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.

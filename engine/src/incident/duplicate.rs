@@ -4,9 +4,7 @@ use aegis_crds::AegisAlert;
 use aegis_crds::alert::TriggerStatus;
 
 use super::{IncidentId, Stored};
-
-/// The reason in status.verdict of an alert that was withdrawn because another one stands for its incident.
-pub const DUPLICATE: &str = "Duplicate";
+use crate::guard::Reason;
 
 /// Whether, of two alerts for one incident, the first stands: the one that has acted, else the older.
 pub fn stands(one: &AegisAlert, other: &AegisAlert) -> bool {
@@ -22,7 +20,7 @@ pub fn stands(one: &AegisAlert, other: &AegisAlert) -> bool {
 pub fn is_marked_duplicate(alert: &AegisAlert) -> bool {
     let Some(status) = &alert.status else { return false };
     let withdrawn = status.ops_status.as_ref().and_then(|ops| ops.trigger_status) == Some(TriggerStatus::Withdrawn);
-    withdrawn && status.verdict.as_ref().is_some_and(|verdict| verdict.reason == DUPLICATE)
+    withdrawn && status.verdict.as_ref().is_some_and(|verdict| verdict.reason == Reason::Duplicate.as_str())
 }
 
 /// The alert that stands for the same incident in this one's place, if there is one: this one is to be withdrawn and
@@ -70,5 +68,115 @@ pub(super) fn is_same_incident(one: Stored<'_>, other: Stored<'_>) -> bool {
         // Its predecessor is another one: it was judged when this earlier alert was not to be seen.
         IncidentId::After(_) => false,
         IncidentId::StartsAt(starts_at) => !earlier.is_over_before(starts_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_crds::alert::AlertOpsStatus::Running;
+
+    use super::*;
+    use crate::incident::status;
+    use crate::incident::testing::{StoredAlert, at, signal, signal_since, stored, stored_as};
+
+    /// Which of two alerts is to be withdrawn, if any.
+    fn withdrawn(one: StoredAlert, other: StoredAlert) -> Vec<usize> {
+        let known = [one.build(), other.build()];
+        let refs: Vec<&AegisAlert> = known.iter().collect();
+        (0..2).filter(|place| duplicate_of(&known[*place], &refs) == Some(&known[1 - place])).collect()
+    }
+
+    #[test]
+    fn of_two_alerts_for_one_incident_one_is_withdrawn() {
+        let (first, second) = (|| stored(&signal_since(0), 5), || stored(&signal_since(30), 6));
+        let cases = [
+            ("the newer one", first(), second(), vec![1]),
+            ("the one that has not acted", first(), second().acted(Running), vec![0]),
+            ("none once both have acted", first().acted(Running), second().acted(Running), vec![]),
+            ("nor beside one that is being deleted", first().going(), second(), vec![]),
+            (
+                "the newer one, though the resolution came before it was noticed",
+                first().resolved(600, Some(0), Some(590)),
+                second().resolved(600, Some(0), Some(590)),
+                vec![1],
+            ),
+            (
+                "the newer one, stored when the older one was Resolved and not to be seen",
+                first().acted(Running).resolved(600, Some(0), Some(590)),
+                stored(&signal_since(30), 601),
+                vec![1],
+            ),
+            (
+                "none, the newer one began after the older one ended",
+                first().resolved(600, Some(0), Some(590)),
+                stored(&signal_since(595), 601),
+                vec![],
+            ),
+            (
+                "none, the newer one was opened after the older one",
+                first().named("a").resolved(600, Some(0), Some(590)),
+                stored_as(&signal_since(0), &IncidentId::After("uid-of-a".into()), 721),
+                vec![],
+            ),
+            (
+                "none, the older one names the newer one as its successor",
+                first().superseded_by("b"),
+                stored(&signal_since(0), 721).named("b"),
+                vec![],
+            ),
+            (
+                "the newer one, opened after an alert that the older one had followed already",
+                stored(&signal_since(30), 5),
+                stored_as(&signal_since(0), &IncidentId::After("uid-of-a".into()), 6),
+                vec![1],
+            ),
+            ("none, they are of two types", first(), stored(&other_type(), 6), vec![]),
+            (
+                "none, the newer one was made by hand after the older one ended",
+                first().resolved(600, Some(0), Some(590)),
+                by_hand(601),
+                vec![],
+            ),
+            (
+                "none, neither has a fingerprint",
+                stored(&signal(), 5).legacy().unlabelled(),
+                stored(&signal(), 6).legacy().unlabelled(),
+                vec![],
+            ),
+        ];
+        for (why, one, other, want) in cases {
+            assert_eq!(withdrawn(one, other), want, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_duplicate_is_withdrawn_once() {
+        let (first, second) = (stored(&signal_since(0), 5), stored(&signal_since(30), 6));
+        let patch = status::withdrawn_duplicate(&second.clone().build(), "first", at(7));
+        let second = second.patched(&patch);
+        assert!(is_marked_duplicate(&second.clone().build()));
+        assert_eq!(withdrawn(first, second), vec![] as Vec<usize>);
+    }
+
+    #[test]
+    fn two_incidents_with_a_third_between_them_are_not_compared() {
+        // The third began before the first was last heard: next to each other they would look like one incident.
+        let known = [
+            stored(&signal_since(0), 5).named("a").heard_starts_at(50).resolved(60, Some(0), Some(55)).build(),
+            stored_as(&signal_since(0), &IncidentId::After("uid-of-a".into()), 300)
+                .resolved(310, Some(0), Some(20))
+                .build(),
+            stored(&signal_since(30), 320).build(),
+        ];
+        let refs: Vec<&AegisAlert> = known.iter().collect();
+        assert_eq!(duplicate_of(&known[2], &refs), None);
+    }
+
+    fn other_type() -> crate::signal::Signal {
+        crate::signal::Signal { type_: "NodeSlow".into(), ..signal_since(30) }
+    }
+
+    fn by_hand(seconds: i64) -> StoredAlert {
+        stored(&signal(), seconds).named("by-hand").without_annotations()
     }
 }

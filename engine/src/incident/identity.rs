@@ -70,3 +70,47 @@ pub fn same_identity(alert: &AegisAlert, signal: &Signal, incident: &IncidentId)
         && Stored::new(alert).is_of(&signal.key())
         && IncidentId::of(alert).as_ref() == Some(incident)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::testing::{signal, signal_since, stored, stored_as};
+
+    #[test]
+    fn a_stored_alert_is_the_incident_that_opened_it_and_no_other() {
+        let after = |uid: &str| IncidentId::After(uid.into());
+        let since = |seconds| IncidentId::of(&stored(&signal_since(seconds), 0).build()).unwrap();
+        let incidents = [since(0), since(1), after("u1"), after("u2"), IncidentId::First];
+        for stored_as_this in &incidents {
+            let alert = stored_as(&signal_since(0), stored_as_this, 5);
+            let alert = if let IncidentId::StartsAt(time) = stored_as_this {
+                stored(&Signal { starts_at: Some(*time), ..signal() }, 5).build()
+            } else {
+                alert.build()
+            };
+            for asked in &incidents {
+                let same = same_identity(&alert, &signal_since(0), asked);
+                assert_eq!(same, asked == stored_as_this, "{stored_as_this:?} is {asked:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_key_is_part_of_identity_and_name() {
+        let alert = stored(&signal(), 5).build();
+        assert!(same_identity(&alert, &signal(), &IncidentId::First));
+        let name = |signal: &Signal| IncidentId::First.alert_name(&signal.key(), 0);
+        let others = [
+            Signal { source: "alertmanager".into(), ..signal() },
+            Signal { type_: "NodeSlow".into(), ..signal() },
+            Signal { fingerprint: "f2".into(), ..signal() },
+            Signal { test: true, ..signal() },
+        ];
+        for other in others {
+            assert!(!same_identity(&alert, &other, &IncidentId::First), "{other:?}");
+            assert_ne!(name(&other), name(&signal()));
+        }
+        let old = stored(&signal(), 5).legacy().build();
+        assert!(!same_identity(&old, &signal(), &IncidentId::First), "its name was not derived");
+    }
+}

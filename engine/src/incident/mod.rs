@@ -10,8 +10,10 @@ mod judge;
 mod resolve;
 pub mod status;
 mod stored;
+#[cfg(test)]
+mod testing;
 
-pub use duplicate::{DUPLICATE, duplicate_of, is_marked_duplicate, stands};
+pub use duplicate::{duplicate_of, is_marked_duplicate, stands};
 pub use identity::{IncidentId, same_identity};
 pub use judge::{Judgement, Windows, judge};
 pub use resolve::{Ending, Resolve, resolve};

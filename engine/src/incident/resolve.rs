@@ -94,3 +94,135 @@ fn came_after(open: Stored<'_>, ended: Stored<'_>) -> bool {
     let ended_at = ended.resolution().and_then(|resolution| resolution.time);
     ended_at.is_some_and(|ended_at| open.created().is_some_and(|created| created > ended_at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::testing::{StoredAlert, at, gone, signal, signal_since, stored, stored_as};
+
+    /// What a row expects; numbers are places among the stored alerts.
+    #[derive(Debug, PartialEq)]
+    enum Does {
+        Ends(Vec<usize>),
+        WithdrawsAndEnds(usize, usize),
+        Duplicate,
+        NothingOpen,
+        Stores(IncidentId),
+    }
+
+    fn done(signal: &Signal, known: Vec<StoredAlert>) -> Does {
+        let known: Vec<AegisAlert> = known.into_iter().map(StoredAlert::build).collect();
+        let refs: Vec<&AegisAlert> = known.iter().collect();
+        let place = |alert: &AegisAlert| known.iter().position(|other| other == alert).unwrap();
+        match resolve(signal, &refs) {
+            Resolve::Duplicate => Does::Duplicate,
+            Resolve::NothingOpen => Does::NothingOpen,
+            Resolve::NothingStored { incident } => Does::Stores(incident),
+            Resolve::End(endings) => match endings[..] {
+                [Ending::Duplicate { alert, of }, Ending::Resolved(stands)] => {
+                    assert_eq!(of, stands);
+                    Does::WithdrawsAndEnds(place(alert), place(stands))
+                }
+                _ => Does::Ends(
+                    endings
+                        .iter()
+                        .map(|ending| match ending {
+                            Ending::Resolved(alert) => place(alert),
+                            Ending::Duplicate { alert, .. } => panic!("{:?} is withdrawn", alert.metadata.name),
+                        })
+                        .collect(),
+                ),
+            },
+        }
+    }
+
+    #[test]
+    fn a_resolution_ends_every_open_alert_of_its_fingerprint() {
+        let first = || stored(&signal_since(0), 5);
+        let ended = || first().resolved(600, Some(0), Some(590));
+        let next = || stored(&signal_since(602), 603);
+        let resolution = || gone(signal_since(0), Some(590));
+        let slow = |seconds| stored(&Signal { type_: "NodeSlow".into(), ..signal_since(0) }, seconds);
+        let cases: Vec<(&str, Signal, Vec<StoredAlert>, Does)> = vec![
+            ("nothing is stored", resolution(), vec![], Does::Stores(IncidentId::StartsAt(at(0)))),
+            ("nor without startsAt", gone(signal(), None), vec![], Does::Stores(IncidentId::First)),
+            (
+                "only another fingerprint is stored",
+                resolution(),
+                vec![stored(&Signal { fingerprint: "f2".into(), ..signal_since(0) }, 5)],
+                Does::Stores(IncidentId::StartsAt(at(0))),
+            ),
+            (
+                "a test does not end what is real",
+                Signal { test: true, ..resolution() },
+                vec![first()],
+                Does::Stores(IncidentId::StartsAt(at(0))),
+            ),
+            ("it fires", resolution(), vec![first()], Does::Ends(vec![0])),
+            (
+                "its sender changed startsAt",
+                gone(signal_since(-2_600), Some(-2_600)),
+                vec![first()],
+                Does::Ends(vec![0]),
+            ),
+            ("two types share the fingerprint", resolution(), vec![first(), slow(5)], Does::Ends(vec![0, 1])),
+            (
+                "an alert of the first version",
+                gone(signal(), None),
+                vec![stored(&signal(), 5).legacy()],
+                Does::Ends(vec![0]),
+            ),
+            (
+                "it has ended, by whatever resolution",
+                resolution(),
+                vec![first().resolved(20, None, None)],
+                Does::NothingOpen,
+            ),
+            ("the report is sent twice", resolution(), vec![ended()], Does::NothingOpen),
+            (
+                "the report is sent twice, and the next incident fires",
+                resolution(),
+                vec![ended(), next()],
+                Does::Duplicate,
+            ),
+            ("the next incident ends", gone(signal_since(602), Some(700)), vec![ended(), next()], Does::Ends(vec![1])),
+            (
+                "no two resolutions without endsAt are the same",
+                gone(signal(), None),
+                vec![
+                    stored(&signal(), 5).resolved(600, None, None),
+                    stored_as(&signal(), &IncidentId::After("uid".into()), 603),
+                ],
+                Does::Ends(vec![1]),
+            ),
+            (
+                "a crash left the alert of the other type open",
+                resolution(),
+                vec![ended(), slow(5)],
+                Does::Ends(vec![1]),
+            ),
+            (
+                "the alert of the other type came after the resolution",
+                resolution(),
+                vec![ended(), slow(601)],
+                Does::Duplicate,
+            ),
+            (
+                "it was stored for itself, since a rule wants it, and the next incident fires",
+                resolution(),
+                vec![stored(&resolution(), 595), next()],
+                Does::Duplicate,
+            ),
+            (
+                "lagging caches stored two",
+                resolution(),
+                vec![first(), stored(&signal_since(30), 6)],
+                Does::WithdrawsAndEnds(1, 0),
+            ),
+            ("someone deletes it already", resolution(), vec![first().going()], Does::NothingOpen),
+        ];
+        for (why, signal, known, want) in cases {
+            assert_eq!(done(&signal, known), want, "{why}");
+        }
+    }
+}

@@ -8,7 +8,8 @@ use aegis_crds::AegisAlert;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{DUPLICATE, Stored};
+use super::Stored;
+use crate::guard::Reason;
 use crate::signal::Signal;
 
 /// The fields of status that are still missing because nobody has written them: status as in spec, count 1 for the
@@ -72,8 +73,11 @@ pub fn withdrawn_duplicate(alert: &AegisAlert, of_name: &str, now: Timestamp) ->
     let mut fields = first_write(alert, now);
     fields.insert("status".to_owned(), json!("Resolved"));
     fields.insert("supersededBy".to_owned(), json!(of_name));
-    fields.insert("opsStatus".to_owned(), json!({"triggerStatus": "Withdrawn"}));
-    fields.insert("verdict".to_owned(), json!({"reason": DUPLICATE, "message": message, "nextTry": null}));
+    fields.insert("opsStatus".to_owned(), json!({"triggerStatus": Reason::Duplicate.trigger_status()}));
+    fields.insert(
+        "verdict".to_owned(),
+        json!({"reason": Reason::Duplicate.as_str(), "message": message, "nextTry": null}),
+    );
     patch(alert, fields)
 }
 
@@ -83,4 +87,64 @@ fn patch(alert: &AegisAlert, status: Map<String, Value>) -> Value {
         metadata.insert("resourceVersion".to_owned(), json!(version));
     }
     json!({"metadata": metadata, "status": status})
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_crds::alert::AlertStatus;
+
+    use super::*;
+    use crate::incident::testing::{at, gone, signal, signal_since, stored};
+
+    #[test]
+    fn the_first_write_says_what_the_report_that_stored_the_alert_meant() {
+        let alert = stored(&signal(), 5).build();
+        let want = json!({
+            "metadata": {"resourceVersion": "7"},
+            "status": {"status": "Firing", "count": 2, "startTime": at(9), "lastTime": at(9)},
+        });
+        assert_eq!(counted(&alert, 1, &signal(), at(9)), want, "a repeat counts beside it");
+        let want = json!({"status": "Firing", "count": 1, "startTime": at(9), "lastTime": at(5)});
+        assert_eq!(Value::Object(first_write(&alert, at(9))), want, "it was heard when it was stored");
+        let seen = stored(&signal(), 5).patched(&counted(&alert, 1, &signal(), at(9))).build();
+        assert_eq!(first_write(&seen, at(10)), Map::new(), "only once");
+    }
+
+    #[test]
+    fn a_count_continues_from_where_it_stands() {
+        let heard = stored(&signal_since(0), 5).counted_to(3).heard(100).heard_starts_at(60);
+        let again = |signal: Signal, now| heard.clone().patched(&counted(&heard.clone().build(), 4, &signal, at(now)));
+        let status = again(signal_since(30), 200).build().status.unwrap();
+        assert_eq!((status.count, status.last_time), (Some(7), Some(at(200))));
+        assert_eq!(status.last_starts_at, Some(at(60)), "the latest one, not the last one");
+        let status = again(signal_since(90), 50).build().status.unwrap();
+        assert_eq!(status.last_starts_at, Some(at(90)));
+        assert_eq!(status.last_time, Some(at(100)), "a clock that goes back takes nothing back");
+    }
+
+    #[test]
+    fn a_resolution_stands_as_it_was_reported() {
+        let alert = stored(&signal_since(0), 5);
+        let write = |signal: &Signal| {
+            let alert = alert.clone();
+            alert.clone().patched(&resolved(&alert.build(), signal, at(600))).build().status.unwrap()
+        };
+        let status = write(&gone(signal_since(-60), Some(590)));
+        assert_eq!((status.status, status.count), (Some(AlertStatus::Resolved), Some(1)));
+        assert_eq!(status.last_time, Some(at(5)), "its end is no report of the problem");
+        let resolution = status.resolution.unwrap();
+        assert_eq!((resolution.starts_at, resolution.ends_at), (Some(at(-60)), Some(at(590))));
+        assert_eq!(resolution.time, Some(at(600)));
+        let resolution = write(&gone(signal(), None)).resolution.unwrap();
+        assert_eq!((resolution.starts_at, resolution.ends_at), (None, None));
+    }
+
+    #[test]
+    fn an_alert_whose_place_was_taken_names_the_one_that_took_it() {
+        let alert = stored(&signal_since(0), 5);
+        let status = alert.clone().patched(&superseded(&alert.build(), "next", at(600))).build().status.unwrap();
+        assert_eq!(status.status, Some(AlertStatus::Resolved));
+        assert_eq!(status.superseded_by.as_deref(), Some("next"));
+        assert_eq!(status.resolution, None, "nobody resolved it");
+    }
 }

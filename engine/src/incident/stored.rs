@@ -96,18 +96,25 @@ impl<'a> Stored<'a> {
         self.0.spec.starts_at.into_iter().chain(self.status().and_then(|status| status.last_starts_at))
     }
 
-    /// The resolution that ended it. One that was stored as Resolved has none yet.
-    pub fn resolution(self) -> Option<&'a Resolution> {
-        self.status().and_then(|status| status.resolution.as_ref())
+    /// The resolution that ended it, or that it was stored for.
+    pub fn resolution(self) -> Option<Resolution> {
+        if let Some(resolution) = self.status().and_then(|status| status.resolution.as_ref()) {
+            return Some(resolution.clone());
+        }
+        let ends_at = self.annotation(names::ENDS_AT_ANNOTATION).and_then(|text| text.parse().ok());
+        (self.0.spec.status == AlertStatus::Resolved).then(|| Resolution {
+            starts_at: self.0.spec.starts_at,
+            ends_at,
+            time: self.created(),
+        })
     }
 
     /// Whether an incident that begins then began after all that was heard of this one: after every startsAt, and
     /// after the end of its resolution.
     pub fn is_over_before(self, starts_at: Timestamp) -> bool {
         let resolution = self.resolution();
-        let started = resolution.and_then(|resolution| resolution.starts_at);
-        let ended = resolution.and_then(|resolution| resolution.ends_at);
-        self.heard_starts_at().chain(started).chain(ended).all(|heard| starts_at > heard)
+        let reported = resolution.into_iter().flat_map(|resolution| [resolution.starts_at, resolution.ends_at]);
+        self.heard_starts_at().chain(reported.flatten()).all(|heard| starts_at > heard)
     }
 
     /// Since when it is Resolved; none if it is not.
@@ -119,16 +126,15 @@ impl<'a> Stored<'a> {
     /// The place among the alerts of its key. Within one second, which is all that the API server tells apart, the
     /// later startsAt comes later.
     pub fn order(self) -> (Option<Timestamp>, Option<Timestamp>, Option<&'a str>) {
-        (self.created(), self.heard_starts_at().max(), self.0.metadata.name.as_deref())
+        (self.created(), self.0.spec.starts_at, self.0.metadata.name.as_deref())
     }
 
     /// Whether it says of itself, or the other of it, that it came next.
     pub fn follows(self, other: Self) -> bool {
-        let annotations = self.0.metadata.annotations.as_ref();
-        let predecessor = annotations.and_then(|all| all.get(names::PREDECESSOR_ANNOTATION));
-        let successor = other.status().and_then(|status| status.superseded_by.as_ref());
-        (predecessor.is_some() && predecessor == other.0.metadata.uid.as_ref())
-            || (successor.is_some() && successor == self.0.metadata.name.as_ref())
+        let predecessor = self.annotation(names::PREDECESSOR_ANNOTATION);
+        let successor = other.status().and_then(|status| status.superseded_by.as_deref());
+        (predecessor.is_some() && predecessor == other.0.metadata.uid.as_deref())
+            || (successor.is_some() && successor == self.0.metadata.name.as_deref())
     }
 
     /// Whether an action was made for it, in whatever phase.
@@ -181,6 +187,10 @@ impl<'a> Stored<'a> {
 
     fn label(self, name: &str) -> Option<&'a str> {
         self.0.metadata.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    fn annotation(self, name: &str) -> Option<&'a str> {
+        self.0.metadata.annotations.as_ref()?.get(name).map(String::as_str)
     }
 
     fn status(self) -> Option<&'a AegisAlertStatus> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_crds::alert::{AegisAlertSpec, TtlStrategy};
+use aegis_crds::alert::{AegisAlertSpec, AlertStatus, TtlStrategy};
 use aegis_crds::{AegisAlert, names};
 use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
@@ -42,19 +42,8 @@ pub fn alert_object(
     incident: &IncidentId,
     ttl: &TtlStrategy,
 ) -> AegisAlert {
-    let Signal {
-        source,
-        type_,
-        status,
-        severity,
-        object,
-        details,
-        fingerprint,
-        starts_at,
-        ends_at: _,
-        shortened,
-        test,
-    } = signal;
+    let Signal { source, type_, status, severity, object, details, fingerprint, starts_at, ends_at, shortened, test } =
+        signal;
     let mut labels = labels_of(details);
     let own = [
         (names::SOURCE_LABEL, label_text(source)),
@@ -70,6 +59,10 @@ pub fn alert_object(
     let mut annotations = BTreeMap::new();
     if let Some(predecessor) = incident.annotation() {
         annotations.insert(names::PREDECESSOR_ANNOTATION.to_owned(), predecessor.to_owned());
+    }
+    // Its status has no place for this until somebody resolves it, which nobody does.
+    if let (AlertStatus::Resolved, Some(ends_at)) = (*status, ends_at) {
+        annotations.insert(names::ENDS_AT_ANNOTATION.to_owned(), ends_at.to_string());
     }
     if *shortened {
         annotations.insert(names::SHORTENED_ANNOTATION.to_owned(), "true".to_owned());
