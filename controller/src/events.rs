@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 const COMPONENT: &str = "aegis-controller";
 /// Events that wait to be written; more are dropped and counted in the log.
 const BACKLOG: usize = 4096;
-/// The same Event again within this time only raises its count, once it is written the next time.
+/// The same Event again within this time is counted, and written with the next one after it.
 const SAME_AGAIN: Duration = Duration::from_secs(60);
 /// How many Events are remembered for that.
 const REMEMBERED: usize = 4096;
@@ -69,7 +69,8 @@ pub struct Writer {
 #[derive(Clone, Copy, Debug)]
 struct Recent {
     written: Instant,
-    unwritten: i32,
+    /// How often it happened as far as we know, with what is not written yet.
+    count: i32,
 }
 
 /// A recorder and the writer behind it. `instance` tells replicas apart.
@@ -130,15 +131,17 @@ impl Writer {
         }
     }
 
-    /// How many occurrences to write now, this one among them; `None` when it is too soon after the last write.
+    /// How often it happened, to be written now; `None` when it is too soon after the last write.
     fn count(&mut self, name: &str) -> Option<i32> {
         let now = Instant::now();
         let fresh = |recent: &Recent| now.duration_since(recent.written) < SAME_AGAIN;
-        if let Some(recent) = self.recent.get_mut(name)
-            && fresh(recent)
-        {
-            recent.unwritten = recent.unwritten.saturating_add(1);
-            return None;
+        if let Some(recent) = self.recent.get_mut(name) {
+            recent.count = recent.count.saturating_add(1);
+            if fresh(recent) {
+                return None;
+            }
+            recent.written = now;
+            return Some(recent.count);
         }
         if self.recent.len() >= REMEMBERED {
             self.recent.retain(|_, recent| fresh(recent));
@@ -146,8 +149,8 @@ impl Writer {
                 self.recent.clear();
             }
         }
-        let before = self.recent.insert(name.to_owned(), Recent { written: now, unwritten: 0 });
-        Some(before.map_or(0, |recent| recent.unwritten).saturating_add(1))
+        self.recent.insert(name.to_owned(), Recent { written: now, count: 1 });
+        Some(1)
     }
 
     async fn write(&self, name: String, note: Note, count: i32) -> Result<(), kube::Error> {
@@ -174,12 +177,9 @@ impl Writer {
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             other => return other.map(drop),
         }
-        // It has been told before, by us or by the replica that led before us: once more.
-        let before = api.get(&name).await?;
-        let again = serde_json::json!({
-            "count": before.count.unwrap_or(1).saturating_add(count),
-            "lastTimestamp": Time(now),
-        });
+        // It has been told before, by us or by the replica that led before us; we may not read Events, so after a
+        // restart the count begins with what we know: twice.
+        let again = serde_json::json!({"count": count.max(2), "lastTimestamp": Time(now)});
         api.patch(&name, &PatchParams::default(), &Patch::Merge(&again)).await.map(drop)
     }
 

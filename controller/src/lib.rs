@@ -6,10 +6,13 @@ pub mod cache;
 pub mod client;
 pub mod clock;
 pub mod events;
+pub mod executors;
 pub mod leader;
 pub mod metrics;
+pub mod patience;
 pub mod queue;
 pub mod settings;
+pub mod tally;
 pub mod telemetry;
 
 pub use metrics::Metrics;

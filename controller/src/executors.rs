@@ -1,0 +1,126 @@
+//! What runs an alert's action: Argo's Workflows and Kubernetes' own Jobs, as far as decisions need to see them.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use aegis_crds::names;
+
+use crate::cache::{Kept, Objects};
+
+/// Argo's Workflow. Of its content only the metadata is ever held; what to run is written as JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Workflow {
+    /// The object's metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+}
+
+impl kube::Resource for Workflow {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Workflow".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "argoproj.io".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1alpha1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "workflows".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// Our Workflows, by the UID of their alert.
+pub type Workflows = Objects<PartialObjectMeta<Workflow>>;
+/// Our Jobs, by the UID of their alert.
+pub type Jobs = Objects<Job>;
+/// The nodes that Aegis leaves alone.
+pub type OptedOut = Objects<PartialObjectMeta<Node>>;
+
+/// The selector of what we made.
+pub fn ours() -> String {
+    format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY)
+}
+
+/// The selector of the nodes that opted out.
+pub fn opted_out() -> String {
+    format!("{}=true", names::OPT_OUT_LABEL)
+}
+
+impl Kept for PartialObjectMeta<Workflow> {
+    const KIND: &'static str = "Workflow";
+
+    fn trim(&mut self) {
+        trim_metadata(&mut self.metadata);
+    }
+
+    fn index(&self) -> Option<String> {
+        self.labels().get(names::ALERT_UID_LABEL).cloned()
+    }
+}
+
+impl Kept for Job {
+    const KIND: &'static str = "Job";
+
+    fn trim(&mut self) {
+        trim_metadata(&mut self.metadata);
+        // How the Job stands is in its status; what it runs was decided long ago.
+        self.spec = None;
+    }
+
+    fn index(&self) -> Option<String> {
+        self.labels().get(names::ALERT_UID_LABEL).cloned()
+    }
+}
+
+impl Kept for PartialObjectMeta<Node> {
+    const KIND: &'static str = "Node";
+
+    fn trim(&mut self) {
+        let meta = &mut self.metadata;
+        *meta = ObjectMeta {
+            name: meta.name.take(),
+            uid: meta.uid.take(),
+            resource_version: meta.resource_version.take(),
+            ..ObjectMeta::default()
+        };
+    }
+}
+
+/// Keeps who the object is, whose, how Argo says that it stands, and what holds it.
+fn trim_metadata(meta: &mut ObjectMeta) {
+    const LABELS: [&str; 4] = [names::ALERT_LABEL, names::ALERT_UID_LABEL, names::PHASE_LABEL, names::ATTEMPT_LABEL];
+    const ANNOTATIONS: [&str; 3] = [names::RULE_ANNOTATION, names::TEMPLATE_ANNOTATION, "aegis.io/stopped"];
+    let label = |name: &str| LABELS.contains(&name) || name == names::ARGO_PHASE_LABEL;
+    let kept = |map: &mut Option<BTreeMap<String, String>>, keep: &dyn Fn(&str) -> bool| {
+        if let Some(map) = map {
+            map.retain(|name, _| keep(name));
+        }
+    };
+    kept(&mut meta.labels, &label);
+    kept(&mut meta.annotations, &|name| ANNOTATIONS.contains(&name));
+    meta.managed_fields = None;
+    meta.self_link = None;
+    meta.generate_name = None;
+    meta.generation = None;
+}
