@@ -69,3 +69,127 @@ fn object(alert: &Object<'_>) -> Result<InvolvedObject, Fault> {
     let node = limits::word("involvedObject.node", object.text("node", "involvedObject.node")?)?;
     Ok(InvolvedObject { kind, name, namespace, node })
 }
+
+#[cfg(test)]
+mod tests {
+    use aegis_crds::alert::AlertStatus;
+
+    use super::*;
+
+    fn read_one(body: &str) -> Signal {
+        let intake = custom(body.as_bytes()).unwrap();
+        assert_eq!(intake.rejected, vec![]);
+        assert_eq!(intake.signals.len(), 1);
+        intake.signals.into_iter().next().unwrap().1
+    }
+
+    fn refusal(body: &str) -> String {
+        let intake = custom(body.as_bytes()).unwrap();
+        assert_eq!(intake.signals, vec![], "{body}");
+        intake.rejected[0].to_string()
+    }
+
+    /// An alert with these members after the required ones, which they may repeat: the last one counts.
+    fn with(members: &str) -> String {
+        let required =
+            r#""type":"T","status":"Firing","involvedObject":{"kind":"Node","name":"n1"},"fingerprint":"f1""#;
+        format!("{{{required},{members}}}")
+    }
+
+    #[test]
+    fn names_count_in_any_case_but_not_those_of_details() {
+        let plain = read_one(&with(r#""details":{"node":"n1","startAt":"2022021122"}"#));
+        let shouted = read_one(
+            r#"{"TYPE":"T","Status":"FIRING","InvolvedObject":{"Kind":"Node","NAME":"n1"},"FingerPrint":"f1",
+                "Details":{"node":"n1","startAt":"2022021122"}}"#,
+        );
+        assert_eq!(plain, shouted);
+        let details = read_one(&with(r#""details":{"Node":"a","node":"b"}"#)).details;
+        assert_eq!((details.len(), &*details["Node"], &*details["node"]), (2, "a", "b"));
+    }
+
+    #[test]
+    fn what_is_optional_is_taken_where_it_stands() {
+        let signal = read_one(&with(r#""severity":"page","startsAt":"2026-01-01T12:00:00Z","endsAt":null"#));
+        assert_eq!(signal.severity.as_deref(), Some("page"));
+        assert_eq!(signal.starts_at, Some("2026-01-01T12:00:00Z".parse().unwrap()));
+        assert_eq!(signal.ends_at, None);
+        assert_eq!(signal.object.node, "n1", "a node is its own node");
+        let signal = read_one(&with(r#""details":{"severity":"low","aegis.io/test":"true"},"status":"resolved""#));
+        assert_eq!((signal.severity.as_deref(), signal.test), (Some("low"), true));
+        assert_eq!(signal.status, AlertStatus::Resolved);
+        let signal = read_one(&with(r#""involvedObject":{"kind":"pod","name":"p","namespace":"s","node":"n2"}"#));
+        assert_eq!((&*signal.object.kind, &*signal.object.node), ("Pod", "n2"));
+        assert!(read_one(&with(r#""details":null,"alertSourceType":"x""#)).details.is_empty());
+    }
+
+    #[test]
+    fn a_detail_is_text_however_it_is_written() {
+        let details = read_one(&with(
+            r#""details":{"n":12345678901234567890123,"f":1.50,"e":1e400,"b":true,"none":null,"twice":"a","twice":"b"}"#,
+        ))
+        .details;
+        let found: Vec<(&str, &str)> = details.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let want = [("b", "true"), ("e", "1e400"), ("f", "1.50"), ("n", "12345678901234567890123"), ("twice", "b")];
+        assert_eq!(found, want);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_do_not_cost_the_alert() {
+        let mut body = b"\xef\xbb\xbf".to_vec();
+        body.extend_from_slice(with(r#""details":{"who":"XX"}"#).replace("XX", "\u{fffd}").as_bytes());
+        let clean = custom(&body).unwrap();
+        let at = body.windows(3).position(|bytes| bytes == "\u{fffd}".as_bytes()).unwrap();
+        body.splice(at..at + 3, [0xb9]);
+        assert_eq!(custom(&body).unwrap(), clean);
+    }
+
+    #[test]
+    fn what_is_required_is_named_when_it_is_missing_or_wrong() {
+        let cases = [
+            (with(r#""type":"""#), "alert 0 (fingerprint f1): type: found nothing"),
+            (with(r#""type":null"#), "type: found nothing"),
+            (with(r#""type":["T"]"#), "type: found a list, expected text in quotes"),
+            (
+                with(r#""status":"ok""#),
+                "alert 0 (T, fingerprint f1): status: found \"ok\", expected Firing or Resolved",
+            ),
+            (with(r#""involvedObject":null"#), "involvedObject: found nothing, expected an object with kind and name"),
+            (with(r#""involvedObject":"n1""#), "involvedObject: found \"n1\", expected an object"),
+            (with(r#""involvedObject":{}"#), "involvedObject.name: found nothing"),
+            (
+                with(r#""involvedObject":{"kind":"POD","name":"p"}"#),
+                "involvedObject.namespace: found nothing, expected the Pod's namespace, since the kind is Pod",
+            ),
+            (
+                with(r#""fingerprint":"""#),
+                "alert 0 (T): fingerprint: found nothing, expected text; send the same text with every report",
+            ),
+            (with(r#""fingerprint":5"#), "fingerprint: found the number 5, expected text in quotes"),
+            (with(r#""details":[]"#), "details: found a list, expected an object"),
+            (with(r#""details":{"a":{}}"#), "details.a: found an object, expected text"),
+            (with(r#""details":{"a":"\ud800"}"#), "details.a: found text with half of a surrogate pair"),
+            (with(r#""details":{"\ud800":""}"#), "details: found an object with a name that is not valid text"),
+            (with(r#""startsAt":"2022021122""#), "startsAt: found \"2022021122\", expected a time"),
+            (with(r#""startsAt":"2026-01-01T12:00:00+01:00[Europe/Berlin]""#), "startsAt: found"),
+        ];
+        for (body, want) in cases {
+            let said = refusal(&body);
+            assert!(said.contains(want), "{body}: {said}");
+        }
+    }
+
+    #[test]
+    fn one_request_tells_of_one_alert() {
+        let cases = [
+            ("[]", "body: found a list, expected one alert, a JSON object"),
+            ("\"text\"", "body: found \"text\", expected one alert, a JSON object"),
+            ("type=NodeDown&status=Firing", "body: found text that is not JSON"),
+            (" \n", "body: found nothing"),
+        ];
+        for (body, want) in cases {
+            let said = custom(body.as_bytes()).unwrap_err().to_string();
+            assert!(said.contains(want), "{body}: {said}");
+        }
+    }
+}

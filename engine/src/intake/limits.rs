@@ -184,3 +184,85 @@ fn stored_char(c: char) -> usize {
         _ => c.len_utf8(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(texts: &[(&str, String)]) -> BTreeMap<String, String> {
+        texts.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect()
+    }
+
+    fn size(details: &BTreeMap<String, String>) -> usize {
+        details.iter().map(|(name, value)| stored_size(name) + stored_size(value) + 6).sum()
+    }
+
+    #[test]
+    fn details_that_fit_are_not_touched() {
+        let mut fits = details(&[("a", "x".repeat(93)), ("b", String::new())]);
+        let before = fits.clone();
+        assert_eq!(size(&fits), 107);
+        assert!(!shorten(&mut fits, 107));
+        assert_eq!(fits, before);
+    }
+
+    #[test]
+    fn the_longest_is_cut_first_and_just_as_far_as_needed() {
+        let mut one = details(&[("log", "x".repeat(5_000)), ("node", "n1".into()), ("text", "y".repeat(900))]);
+        assert!(shorten(&mut one, 2_000));
+        assert!(size(&one) > 1_990 && size(&one) <= 2_000, "{}", size(&one));
+        assert_eq!((&*one["node"], one["text"].len()), ("n1", 900), "the shorter ones are whole");
+        assert!(one["log"].starts_with("xxx") && one["log"].ends_with("… [shortened]"), "and it says so");
+
+        let mut two = details(&[("a", "x".repeat(3_000)), ("b", "y".repeat(4_000)), ("c", "z".repeat(100))]);
+        assert!(shorten(&mut two, 2_000));
+        assert!(size(&two) > 1_990 && size(&two) <= 2_000, "{}", size(&two));
+        assert_eq!(two["a"].len(), two["b"].len(), "long ones share the loss");
+        assert_eq!(two["c"].len(), 100);
+    }
+
+    #[test]
+    fn a_cut_falls_between_two_characters_and_counts_what_json_adds() {
+        for c in ["é", "\"", "\u{1}", "<", "中", "🚀"] {
+            let mut one = details(&[("log", c.repeat(5_000))]);
+            assert!(shorten(&mut one, 1_000));
+            assert!(size(&one) > 990 && size(&one) <= 1_000, "{c}: {}", size(&one));
+        }
+    }
+
+    #[test]
+    fn where_cutting_is_not_enough_the_largest_are_left_out() {
+        let mut many: BTreeMap<String, String> =
+            (0..1_000).map(|number| (format!("k{number:04}"), "x".repeat(number))).collect();
+        assert!(shorten(&mut many, 10_000));
+        assert!(size(&many) <= 10_000);
+        assert!(many.len() > 100 && many.contains_key("k0000") && !many.contains_key("k0999"), "{}", many.len());
+
+        let mut named = details(&[("node", "n1".into())]);
+        named.insert("x".repeat(LONGEST_WORD + 1), "1".into());
+        assert!(shorten(&mut named, 100_000), "no name is longer than a name may be");
+        assert_eq!(named, details(&[("node", "n1".into())]));
+    }
+
+    #[test]
+    fn a_whole_alert_is_cut_to_its_limit() {
+        let draft = Draft {
+            source: "default",
+            type_: "<".repeat(LONGEST_WORD),
+            status: AlertStatus::Firing,
+            severity: Some("s".repeat(LONGEST_WORD + 1)),
+            object: InvolvedObject { kind: "Node".into(), name: "&".repeat(LONGEST_WORD), ..Default::default() },
+            details: details(&[("log", "\u{1}".repeat(1_000_000)), ("node", "n1".into())]),
+            fingerprint: ">".repeat(LONGEST_WORD),
+            starts_at: None,
+            ends_at: None,
+        };
+        let signal = draft.finish();
+        assert!(signal.shortened);
+        assert_eq!((signal.severity, &*signal.details["node"]), (None, "n1"));
+        let escaped = |text: &str| text.len() * 6;
+        let fixed = escaped(&signal.type_) + escaped(&signal.fingerprint) + 2 * escaped(&signal.object.name);
+        let all = fixed + size(&signal.details);
+        assert!(all > LARGEST_ALERT - 4_096 && all < LARGEST_ALERT, "{all}");
+    }
+}
