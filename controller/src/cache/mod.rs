@@ -3,26 +3,31 @@
 //! A cache shows what its watch has told plus what our own writes returned, so that the next decision sees the last
 //! one. It may lag behind the API server: whoever must not miss anything asks [`Objects::refresh`] or the server.
 
+mod books;
 mod changes;
 mod feed;
 mod objects;
-mod rules;
 mod wire;
 
+pub use books::{Book, Compiled};
 pub use changes::Changes;
 pub use feed::{OnInvalid, Options, Source};
 pub use objects::{Kept, Key, Objects};
-pub use rules::Rules;
 pub use wire::Wire;
 
 use std::sync::Arc;
 
 use aegis_crds::names::{FINGERPRINT_LABEL, fingerprint_label};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_engine::rules::RuleBook;
+use aegis_engine::scope::ObjectName;
 use kube::ResourceExt;
 
 /// All alerts of the watched namespaces.
 pub type Alerts = Objects<AegisAlert>;
+
+/// All rules of the watched namespaces, and the book to choose from.
+pub type Rules = Compiled<RuleBook>;
 
 impl Kept for AegisAlert {
     const KIND: &'static str = "AegisAlert";
@@ -46,5 +51,21 @@ impl Alerts {
     /// The alerts of that fingerprint, whatever their source and type, in no particular order.
     pub fn of_fingerprint(&self, fingerprint: &str) -> Vec<Arc<AegisAlert>> {
         self.indexed(&fingerprint_label(fingerprint))
+    }
+}
+
+impl Book for RuleBook {
+    type Object = AegisAlertOpsRule;
+
+    fn anew(&self, objects: &[Arc<AegisAlertOpsRule>]) -> Self {
+        Self::of(self.namespaces().clone(), objects.iter().map(Arc::as_ref))
+    }
+
+    fn with(&self, object: &AegisAlertOpsRule) -> Self {
+        self.with(object)
+    }
+
+    fn without(&self, key: &Key) -> Self {
+        self.without(&ObjectName::new(&key.namespace, &key.name))
     }
 }

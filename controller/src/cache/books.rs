@@ -1,41 +1,52 @@
-//! The rules, compiled as they change.
+//! Rules and templates, compiled as they change.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_crds::AegisAlertOpsRule;
-use aegis_engine::rules::RuleBook;
-use aegis_engine::scope::{Namespaces, ObjectName};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Changes, Key, Objects};
+use super::{Changes, Kept, Key, Objects};
 
-/// All rules of the watched namespaces and the book made of them. Clones share both.
+/// All that is compiled of one kind. Immutable: a change makes a new book that shares what did not change.
+pub trait Book: Clone + Send + Sync + 'static {
+    /// What is compiled.
+    type Object: Kept;
+
+    /// A book of all these, for the same namespaces.
+    fn anew(&self, objects: &[Arc<Self::Object>]) -> Self;
+
+    /// The book with one added or replaced.
+    fn with(&self, object: &Self::Object) -> Self;
+
+    /// The book without one.
+    fn without(&self, key: &Key) -> Self;
+}
+
+/// All objects of one kind and the book made of them. Clones share both.
 #[derive(Clone)]
-pub struct Rules {
-    objects: Objects<AegisAlertOpsRule>,
+pub struct Compiled<B: Book> {
+    objects: Objects<B::Object>,
     asked: Arc<watch::Sender<u64>>,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<State<B>>,
 }
 
 #[derive(Clone)]
-struct State {
-    book: Arc<RuleBook>,
+struct State<B> {
+    book: Arc<B>,
     /// The book holds what the cache held when it was asked so many times.
     answered: u64,
 }
 
 /// How long the book waits for more changes: `kubectl apply -f` of a folder of rules is one change of the book.
 const GATHER: Duration = Duration::from_millis(20);
-/// With more changes than this the book is made anew; below, one rule at a time.
+/// With more changes than this the book is made anew; below, one object at a time.
 const FEW: usize = 16;
 
-impl Rules {
-    /// A book of the rules in that cache, kept until `stop`. Rules outside of `namespaces` never match.
-    pub fn start(objects: Objects<AegisAlertOpsRule>, namespaces: Namespaces, stop: &CancellationToken) -> Self {
-        let book = Arc::new(RuleBook::of(namespaces, []));
-        let (sender, state) = watch::channel(State { book, answered: 0 });
+impl<B: Book> Compiled<B> {
+    /// A book of the objects in that cache, kept until `stop`. It begins as `empty`.
+    pub fn start(objects: Objects<B::Object>, empty: B, stop: &CancellationToken) -> Self {
+        let (sender, state) = watch::channel(State { book: Arc::new(empty), answered: 0 });
         let asked = Arc::new(watch::Sender::new(1));
         let work = compile(objects.clone(), objects.subscribe(), asked.subscribe(), sender);
         let stop = stop.clone();
@@ -44,21 +55,21 @@ impl Rules {
     }
 
     /// The book as it is now.
-    pub fn book(&self) -> Arc<RuleBook> {
+    pub fn book(&self) -> Arc<B> {
         self.state.borrow().book.clone()
     }
 
-    /// The rules themselves.
-    pub fn objects(&self) -> &Objects<AegisAlertOpsRule> {
+    /// The objects themselves.
+    pub fn objects(&self) -> &Objects<B::Object> {
         &self.objects
     }
 
-    /// Whether the book holds the rules of a first list.
+    /// Whether the book holds the objects of a first list.
     pub fn ready(&self) -> bool {
         self.state.borrow().answered > 0
     }
 
-    /// Waits until [`Rules::ready`].
+    /// Waits until [`Compiled::ready`].
     pub async fn until_ready(&self) {
         // The sender is gone only when the controller stops, and then nobody cares.
         let _ = self.state.clone().wait_for(|state| state.answered > 0).await;
@@ -74,6 +85,11 @@ impl Rules {
     /// Lists again from the API server, and returns when the book holds what the list held.
     pub async fn refresh(&self) {
         self.objects.refresh().await;
+        self.caught_up().await;
+    }
+
+    /// Returns when the book holds what the cache holds now.
+    pub async fn caught_up(&self) {
         let mut round = 0;
         self.asked.send_modify(|asked| {
             *asked += 1;
@@ -83,11 +99,11 @@ impl Rules {
     }
 }
 
-async fn compile(
-    objects: Objects<AegisAlertOpsRule>,
+async fn compile<B: Book>(
+    objects: Objects<B::Object>,
     mut changes: Changes,
     mut asked: watch::Receiver<u64>,
-    state: watch::Sender<State>,
+    state: watch::Sender<State<B>>,
 ) {
     objects.until_ready().await;
     loop {
@@ -97,7 +113,7 @@ async fn compile(
         if !changed.is_empty() {
             tokio::time::sleep(GATHER).await;
             changed.extend(std::iter::from_fn(|| changes.try_next()));
-            let book = followed(&state.borrow().book, &objects, &changed);
+            let book = followed(state.borrow().book.as_ref(), &objects, &changed);
             state.send_modify(|state| state.book = Arc::new(book));
         }
         state.send_if_modified(|state| std::mem::replace(&mut state.answered, round) != round);
@@ -108,14 +124,13 @@ async fn compile(
     }
 }
 
-fn followed(book: &RuleBook, objects: &Objects<AegisAlertOpsRule>, changed: &[Key]) -> RuleBook {
+fn followed<B: Book>(book: &B, objects: &Objects<B::Object>, changed: &[Key]) -> B {
     if changed.len() > FEW {
-        let rules = objects.all();
-        return RuleBook::of(book.namespaces().clone(), rules.iter().map(Arc::as_ref));
+        return book.anew(&objects.all());
     }
     changed.iter().fold(book.clone(), |book, key| match objects.find(key) {
-        Some(rule) => book.with(&rule),
-        None => book.without(&ObjectName::new(&key.namespace, &key.name)),
+        Some(object) => book.with(&object),
+        None => book.without(key),
     })
 }
 
@@ -123,11 +138,14 @@ fn followed(book: &RuleBook, objects: &Objects<AegisAlertOpsRule>, changed: &[Ke
 mod tests {
     use std::collections::BTreeMap;
 
+    use aegis_crds::AegisAlertOpsRule;
     use aegis_crds::alert::AlertStatus;
     use aegis_crds::rule::{AegisAlertOpsRuleSpec, AlertCondition};
-    use aegis_engine::rules::AlertFacts;
+    use aegis_engine::rules::{AlertFacts, RuleBook};
+    use aegis_engine::scope::Namespaces;
     use prometheus_client::metrics::gauge::Gauge;
 
+    use super::super::Rules;
     use super::*;
 
     fn rule(name: &str, version: u64, type_: &str) -> AegisAlertOpsRule {
@@ -152,7 +170,7 @@ mod tests {
     async fn the_book_follows_the_cache_and_is_ready_after_the_first_list() {
         let objects = Objects::<AegisAlertOpsRule>::new(vec![None], Gauge::default());
         let stop = CancellationToken::new();
-        let mut rules = Rules::start(objects.clone(), Namespaces::of("monitoring", ["x"]), &stop);
+        let mut rules = Rules::start(objects.clone(), RuleBook::of(Namespaces::of("monitoring", ["x"]), []), &stop);
         objects.applied(rule("a", 1, "NodeDown"));
         assert!(!rules.ready(), "nothing was listed yet");
         objects.shared.rounds[0].done.send_replace(1);
