@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod events;
 pub mod executors;
+pub mod ingest;
 pub mod leader;
 pub mod metrics;
 pub mod patience;

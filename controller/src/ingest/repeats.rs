@@ -1,0 +1,225 @@
+//! Repeats that are counted in memory for up to a second.
+//!
+//! Senders send duplicates by design. The first repeat of an alert in each second is written before it is answered;
+//! further ones in that second wait here and are added to the next write. A crash loses these counts and nothing else.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aegis_crds::AegisAlert;
+use aegis_crds::names::fingerprint_label;
+use aegis_engine::incident::{Stored, status};
+use aegis_engine::signal::Signal;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Inner;
+use super::answer::NotNow;
+use super::api::Refused;
+use super::store::ROUNDS;
+
+/// How long a write keeps the next one away.
+const APART: Duration = Duration::from_secs(1);
+/// How often held counts are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How many alerts may have held counts, and how many bytes of details each may hold.
+const MOST: usize = 1024;
+const LARGEST: usize = 16 << 10;
+/// How long the write of held counts may take.
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// The alerts that were written within the last second, by UID, and what is counted on them since.
+#[derive(Default)]
+pub(super) struct Repeats {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    name: String,
+    fingerprint: String,
+    until: Instant,
+    held: Option<Held>,
+}
+
+/// Reports that are not written yet.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) by: u32,
+    /// The last of them.
+    signal: Signal,
+    heard: Timestamp,
+}
+
+/// One alert whose held counts are due.
+struct Due {
+    uid: String,
+    name: String,
+    fingerprint: String,
+}
+
+impl Repeats {
+    /// Counts a report in memory, if the alert was written within the last second and there is room.
+    pub(super) fn hold(&self, alert: &AegisAlert, signal: &Signal, heard: Timestamp) -> bool {
+        let size: usize = signal.details.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut entries = self.all();
+        let room = entries.len() < MOST && size <= LARGEST;
+        let Some(entry) = entries.get_mut(&uid(alert)).filter(|entry| entry.until > Instant::now() && room) else {
+            return false;
+        };
+        let by = entry.held.as_ref().map_or(0, |held| held.by).saturating_add(1);
+        entry.held = Some(Held { by, signal: signal.clone(), heard });
+        true
+    }
+
+    /// The counts held for an alert, which the caller will write.
+    pub(super) fn take(&self, alert: &AegisAlert) -> Option<Held> {
+        self.all().get_mut(&uid(alert)).and_then(|entry| entry.held.take())
+    }
+
+    /// What [`Repeats::take`] gave could not be written.
+    pub(super) fn put_back(&self, alert: &AegisAlert, held: Option<Held>) {
+        let Some(held) = held else { return };
+        if let Some(entry) = self.all().get_mut(&uid(alert)) {
+            let by = entry.held.as_ref().map_or(0, |held| held.by).saturating_add(held.by);
+            entry.held = Some(Held { by, ..held });
+            entry.until = Instant::now() + APART;
+        }
+    }
+
+    /// A count on that alert was just written.
+    pub(super) fn wrote(&self, alert: &AegisAlert) {
+        let mut entries = self.all();
+        if entries.len() >= MOST && !entries.contains_key(&uid(alert)) {
+            return;
+        }
+        let entry = Entry {
+            name: alert.name_any(),
+            fingerprint: alert.spec.fingerprint.clone().unwrap_or_default(),
+            until: Instant::now() + APART,
+            held: None,
+        };
+        entries.insert(uid(alert), entry);
+    }
+
+    /// The alerts whose counts are to be written: those of a fingerprint, or those whose second is over, or all.
+    /// What has no counts and is over is forgotten.
+    fn due(&self, which: Which<'_>) -> Vec<Due> {
+        let now = Instant::now();
+        let mut entries = self.all();
+        entries.retain(|_, entry| entry.held.is_some() || entry.until > now);
+        let wanted = entries.iter().filter(|(_, entry)| {
+            entry.held.is_some()
+                && match which {
+                    Which::Over => entry.until <= now,
+                    Which::All => true,
+                    Which::Of(fingerprint) => fingerprint_label(&entry.fingerprint) == fingerprint_label(fingerprint),
+                }
+        });
+        let due = wanted.map(|(uid, entry)| Due {
+            uid: uid.clone(),
+            name: entry.name.clone(),
+            fingerprint: entry.fingerprint.clone(),
+        });
+        due.collect()
+    }
+
+    fn take_of(&self, uid: &str) -> Option<Held> {
+        self.all().get_mut(uid).and_then(|entry| entry.held.take())
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    Over,
+    All,
+    Of(&'a str),
+}
+
+impl Inner {
+    /// Writes held counts when their second is over, until `stop`, and then all that are left.
+    pub(super) async fn write_repeats(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+            self.flush(Which::Over).await;
+        }
+        self.flush(Which::All).await;
+    }
+
+    async fn flush(&self, which: Which<'_>) {
+        for due in self.repeats.due(which) {
+            let deadline = Instant::now() + DEADLINE;
+            let _held = self.locks.hold(&fingerprint_label(&due.fingerprint)).await;
+            if let Err(not_now) = self.write_held(&due, deadline).await {
+                warn!(alert = %due.name, reason = not_now.reason, "could not count reports on {} yet", due.name);
+            }
+        }
+    }
+
+    /// Writes what is held for a fingerprint. The caller holds its lock.
+    pub(super) async fn flush_fingerprint(&self, fingerprint: &str, deadline: Instant) -> Result<(), NotNow> {
+        for due in self.repeats.due(Which::Of(fingerprint)) {
+            self.write_held(&due, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_held(&self, due: &Due, deadline: Instant) -> Result<(), NotNow> {
+        let Some(held) = self.repeats.take_of(&due.uid) else { return Ok(()) };
+        let mut alert = self.alerts.get(self.api.namespace(), &due.name).map(|alert| (*alert).clone());
+        for _ in 0..ROUNDS {
+            let Some(found) = alert.filter(|alert| takes_counts(alert, &due.uid, held.heard)) else {
+                // The alert has gone or was resolved before these were heard: what are they, then?
+                debug!(alert = %due.name, "deciding again on reports for {}", due.name);
+                return self.firing(&held.signal, held.by, deadline).await.map(drop);
+            };
+            let patch = status::counted(&found, held.by, &held.signal, held.heard);
+            match self.api.patch_status(&due.name, &patch, deadline).await {
+                Ok(written) => {
+                    self.repeats.wrote(&written);
+                    self.alerts.insert(written);
+                    return Ok(());
+                }
+                Err(Refused::Conflict | Refused::Missing) => {
+                    alert = match self.api.get(&due.name, deadline).await {
+                        Ok(alert) => alert,
+                        Err(Refused::Missing) => {
+                            self.forget(&found);
+                            None
+                        }
+                        Err(refused) => {
+                            self.repeats.put_back(&found, Some(held));
+                            return Err(refused.into_not_now("read the alert"));
+                        }
+                    };
+                }
+                Err(Refused::Never(why)) => {
+                    warn!(alert = %due.name, "reports on {} cannot be counted: {why}", due.name);
+                    return Ok(());
+                }
+                Err(refused) => {
+                    self.repeats.put_back(&found, Some(held));
+                    return Err(refused.into_not_now("count the reports"));
+                }
+            }
+        }
+        Err(NotNow::new("KeptChanging", "the alert kept changing while reports on it were counted"))
+    }
+}
+
+/// Whether reports heard then are counted on the alert: it is the same one, and not resolved before.
+fn takes_counts(alert: &AegisAlert, uid: &str, heard: Timestamp) -> bool {
+    let stored = Stored::new(alert);
+    let resolved_before = stored.resolved_at().is_some_and(|resolved| resolved < heard);
+    alert.uid().is_some_and(|own| own == uid) && !stored.is_going() && !resolved_before
+}
+
+fn uid(alert: &AegisAlert) -> String {
+    alert.uid().unwrap_or_default()
+}
