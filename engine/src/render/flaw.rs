@@ -17,7 +17,7 @@ pub struct Flaw {
     /// What was found, and what is expected instead.
     pub problem: String,
     /// How to mend it.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
 }
 
 impl Flaw {
@@ -51,7 +51,7 @@ impl Flaw {
     /// Adds the remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 }

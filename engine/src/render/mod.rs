@@ -6,10 +6,12 @@
 
 mod flaw;
 mod parameters;
+mod template;
 mod word;
 
 pub use flaw::Flaw;
 pub use parameters::Parameters;
+pub use template::Template;
 pub use word::{Piece, Place, PlacedTag, Print, Printed, Words};
 
 /// A template's text with a word in place of every printed value.

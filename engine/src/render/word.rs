@@ -49,6 +49,16 @@ pub enum Place {
     Metrics,
 }
 
+impl Place {
+    /// Where such a name is Argo's, as the hint of a message.
+    pub(super) fn hint(self) -> &'static str {
+        match self {
+            Self::Http => "only inside an http template is it Argo's",
+            Self::Metrics => "only inside metrics is it Argo's",
+        }
+    }
+}
+
 /// A tag whose owner follows from the place where it stands in the rendered object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedTag {
@@ -81,6 +91,7 @@ enum Meaning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {
     tag: String,
+    salt: u64,
     meanings: Vec<Meaning>,
 }
 
@@ -91,23 +102,36 @@ impl Words {
     /// holds it; then it follows from the text and all values, which a sender of alerts cannot aim at.
     pub fn for_template<'v>(text: &str, values: impl Iterator<Item = &'v str>) -> Words {
         let values: Vec<&str> = values.collect();
-        let mut salt = 0_u64;
+        Self::salted(text, digest(text), &values, 0)
+    }
+
+    /// The same for a text whose digest is known, and with a salt that is not below this one: a caller asks for the
+    /// next when a computed value turns out to hold the tag.
+    pub(super) fn salted(text: &str, digest: [u8; 32], values: &[&str], first: u64) -> Words {
+        let mut salt = first;
         loop {
-            let mut hash = Sha256::new();
-            hash.update(text.as_bytes());
-            if salt > 0 {
+            let tag = if salt == 0 {
+                tag_from(&digest)
+            } else {
+                let mut hash = Sha256::new();
+                hash.update(digest);
                 hash.update(salt.to_be_bytes());
-                for value in &values {
+                for value in values {
                     hash.update((value.len() as u64).to_be_bytes());
                     hash.update(value.as_bytes());
                 }
-            }
-            let tag = tag_from(&hash.finalize());
+                tag_from(&hash.finalize())
+            };
             if !text.contains(&tag) && !values.iter().any(|value| value.contains(&tag)) {
-                return Words { tag, meanings: Vec::new() };
+                return Words { tag, salt, meanings: Vec::new() };
             }
             salt += 1;
         }
+    }
+
+    /// The salt of the tag; the next one gives another tag.
+    pub(super) fn salt(&self) -> u64 {
+        self.salt
     }
 
     /// A new word that stands for a printed value.
@@ -172,6 +196,11 @@ impl Words {
         self.meanings.push(meaning);
         format!("{}{number:0NUMBER_DIGITS$x}", self.tag)
     }
+}
+
+/// What the tag of a template's words follows from.
+pub(super) fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 fn tag_from(hash: &[u8]) -> String {
