@@ -1,0 +1,123 @@
+//! From the bytes of a body to what they say.
+
+use http::HeaderMap;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use crate::api::{DeleteOptions, Patch, Propagation};
+use crate::object;
+use crate::status::ApiError;
+
+/// The largest body that is read, as on a real server.
+const LIMIT: usize = 3 * 1024 * 1024;
+
+/// All of a body.
+pub(super) async fn read(body: Incoming) -> Result<bytes::Bytes, ApiError> {
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::too_large(LIMIT)),
+        Err(error) => Err(ApiError::bad_request(format!("could not read the body: {error}"))),
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+/// The object in a body of JSON or YAML.
+pub(super) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
+    match content_type(headers).as_str() {
+        "" | "application/json" => json(body),
+        "application/yaml" => yaml(body),
+        other => Err(ApiError::unsupported_media_type(other, &["application/json", "application/yaml"])),
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+}
+
+fn yaml(body: &[u8]) -> Result<Value, ApiError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| ApiError::bad_request(format!("the YAML in the body is not UTF-8: {error}")))?;
+    serde_saphyr::from_str(text)
+        .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: {error}")))
+}
+
+/// The patch in a body.
+pub(super) fn patch(headers: &HeaderMap, body: &[u8]) -> Result<Patch, ApiError> {
+    let map = |value: Value| {
+        if value.is_object() {
+            Ok(value)
+        } else {
+            Err(ApiError::bad_request("error decoding patch: expected a JSON object"))
+        }
+    };
+    match content_type(headers).as_str() {
+        "application/json-patch+json" => serde_json::from_slice(body)
+            .map(Patch::Json)
+            .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}"))),
+        "application/merge-patch+json" => map(json(body)?).map(Patch::Merge),
+        "application/strategic-merge-patch+json" => map(json(body)?).map(Patch::Strategic),
+        "application/apply-patch+yaml" | "application/apply-patch+json" => {
+            // JSON is YAML; reading it as JSON is faster and leaves no doubt about types.
+            let value = serde_json::from_slice(body).or_else(|_| yaml(body))?;
+            map(value).map(Patch::Apply)
+        }
+        other => Err(ApiError::unsupported_media_type(
+            other,
+            &[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+                "application/apply-patch+yaml",
+            ],
+        )),
+    }
+}
+
+/// The DeleteOptions in a body, which may be empty, over those of the query.
+pub(super) fn delete_options(query: &super::query::Query, body: &[u8]) -> Result<DeleteOptions, ApiError> {
+    let given: Value = if body.iter().all(u8::is_ascii_whitespace) { Value::Null } else { json(body)? };
+    let propagation = match (object::text(&given, "/propagationPolicy"), query.text("propagationPolicy")) {
+        ("", "") => match given.get("orphanDependents").and_then(Value::as_bool) {
+            Some(true) => Some(Propagation::Orphan),
+            Some(false) => Some(Propagation::Background),
+            None => None,
+        },
+        ("", word) | (word, _) => Some(match word {
+            "Background" => Propagation::Background,
+            "Foreground" => Propagation::Foreground,
+            "Orphan" => Propagation::Orphan,
+            other => {
+                return Err(ApiError::bad_request(format!(
+                    "propagationPolicy: found {other:?}, expected Foreground, Background or Orphan"
+                )));
+            }
+        }),
+    };
+    let grace = match given.get("gracePeriodSeconds").and_then(Value::as_i64) {
+        Some(seconds) => Some(seconds),
+        None => query.number("gracePeriodSeconds")?.and_then(|seconds| i64::try_from(seconds).ok()),
+    };
+    let precondition = |pointer: &str| match object::text(&given, pointer) {
+        "" => None,
+        text => Some(text.to_owned()),
+    };
+    let dry_run = object::items(&given, "/dryRun").any(|one| one == "All");
+    Ok(DeleteOptions {
+        uid: precondition("/preconditions/uid"),
+        resource_version: precondition("/preconditions/resourceVersion"),
+        propagation,
+        grace,
+        dry_run: dry_run || query.dry_run()?,
+    })
+}
