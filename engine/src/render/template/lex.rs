@@ -1,5 +1,6 @@
 //! Cuts the inside of a tag into tokens; both languages share them.
 
+use super::apply::quoted;
 use super::ast::Position;
 use crate::render::Flaw;
 
@@ -27,6 +28,9 @@ const SIGNS: &[&str] = &[
     "-", "*", "/", "%", "~", ":", "@",
 ];
 
+/// The longest name; messages repeat names, and stand in the status of objects.
+const NAME_BYTES: usize = 256;
+
 /// The tokens of a tag's inside.
 pub(super) fn tokens(inner: &str, at: Position) -> Result<Vec<Token<'_>>, Flaw> {
     let mut tokens = Vec::new();
@@ -44,12 +48,17 @@ pub(super) fn tokens(inner: &str, at: Position) -> Result<Vec<Token<'_>>, Flaw> 
             return Ok(tokens);
         };
         let (kind, after) = if first == '"' || first == '\'' || first == '`' {
-            quoted(rest, first, at)?
+            quoted_text(rest, first, at)?
         } else if first.is_ascii_digit() {
             number(rest, at)?
         } else if first.is_alphabetic() || first == '_' {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            if word.len() > NAME_BYTES {
+                return Err(
+                    at.flaw(format!("this name is {} bytes long, but at most {NAME_BYTES} are read", word.len()))
+                );
+            }
             (TokenKind::Word(word), after)
         } else if let Some((sign, after)) = SIGNS.iter().find_map(|sign| Some((*sign, rest.strip_prefix(sign)?))) {
             (TokenKind::Sign(sign), after)
@@ -78,7 +87,7 @@ impl Token<'_> {
             TokenKind::Word(word) => (*word).to_owned(),
             TokenKind::Int(number) => number.to_string(),
             TokenKind::Float(number) => number.to_string(),
-            TokenKind::Text(text, _) => format!("{text:?}"),
+            TokenKind::Text(text, _) => quoted(text),
             TokenKind::Sign(sign) => format!("'{sign}'"),
         }
     }
@@ -109,12 +118,12 @@ fn number(rest: &str, at: Position) -> Result<(TokenKind<'static>, &str), Flaw> 
     match digits.parse::<f64>() {
         Ok(number) if plain && digits.contains('.') && number.is_finite() => Ok((TokenKind::Float(number), after)),
         _ => Err(at
-            .flaw(format!("{digits:?} is not a number that a template can hold"))
+            .flaw(format!("{} is not a number that a template can hold", quoted(digits)))
             .hint("write an integer of at most 64 bits, or a decimal number such as 0.5")),
     }
 }
 
-fn quoted(rest: &str, quote: char, at: Position) -> Result<(TokenKind<'static>, &str), Flaw> {
+fn quoted_text(rest: &str, quote: char, at: Position) -> Result<(TokenKind<'static>, &str), Flaw> {
     let unclosed = || at.flaw(format!("a {quote} in this tag is never closed"));
     let body = rest.strip_prefix(quote).unwrap_or_default();
     if quote == '`' {
