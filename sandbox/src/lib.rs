@@ -4,6 +4,8 @@
 //! [`Sandbox::start`] gives a server behind real HTTP on loopback, with clients, faults on demand, a record of all
 //! requests, and the logs of pods.
 
+pub mod agent;
+
 mod api;
 mod builtin;
 mod cleanup;
