@@ -4,11 +4,28 @@
 //! template prints; the result is parsed as YAML, and only then does each word give way to its value, escaped
 //! for the place where it stands.
 
-mod flaw;
-mod parameters;
-mod template;
-mod word;
+#![allow(clippy::result_large_err, reason = "a flaw ends a rendering and is read by a person; nothing is hot about it")]
 
+mod argo_tags;
+mod argv;
+pub mod checks;
+mod fill;
+mod flaw;
+mod interpreter;
+mod kubelet;
+mod parameters;
+mod pastes;
+mod paths;
+mod setting;
+mod shell;
+mod template;
+#[cfg(test)]
+mod testing;
+mod word;
+mod yaml;
+mod yaml_scalar;
+
+pub use fill::fill;
 pub use flaw::Flaw;
 pub use parameters::Parameters;
 pub use template::Template;

@@ -1,0 +1,195 @@
+//! How a value is spelled in the place where it stands.
+
+use super::{Bound, Context, HereDoc, Hole, Limit, Unit, is_digits, is_safe_word};
+
+/// What becomes of the script before a shell reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::render) enum Spelling {
+    /// It is an argument: the caller doubles `$` afterwards.
+    Argument,
+    /// It is the source of a script template. Argo hands it over in an environment variable of an init container,
+    /// where kubelet may expand `$$` and `$(NAME)` as in any other, so a value is written without them.
+    Source,
+}
+
+/// Writes a value into a hole. `next` is what stands behind the hole.
+///
+/// # Errors
+/// A sentence that says why the value cannot stand there.
+pub(in crate::render) fn write(
+    value: &str,
+    hole: &Hole,
+    spelling: Spelling,
+    next: Option<Unit>,
+) -> Result<String, String> {
+    if value.contains('\0') {
+        return Err("it holds a NUL character, which no program can be given".to_owned());
+    }
+    check(value, &hole.bound)?;
+    let split = spelling == Spelling::Source;
+    // A dollar at the value's end would join with what the script has behind it.
+    let joins =
+        split && value.ends_with('$') && matches!(next, Some(Unit::Char('$' | '(') | Unit::Hole(_) | Unit::Tag));
+    match hole.context {
+        Context::Bare => {
+            if is_safe_word(value) && !hole.always_quote && !is_reserved(value) {
+                return Ok(value.to_owned());
+            }
+            Ok(format!("'{}'", in_single(value, split)))
+        }
+        Context::Single => {
+            let mut written = in_single(value, split);
+            if joins {
+                written.push_str("''");
+            }
+            Ok(written)
+        }
+        Context::Double => {
+            let mut written = in_double(value, split);
+            if joins {
+                written.push_str("\"\"");
+            }
+            Ok(written)
+        }
+        Context::AnsiC => Ok(in_ansi_c(value, split)),
+        Context::HereDoc => {
+            if joins || (split && value.contains("$(")) {
+                return Err("it holds `$(`, which kubelet could expand before the script is written".to_owned());
+            }
+            Ok(escape(value, |c| matches!(c, '\\' | '$' | '`')))
+        }
+        Context::HereDocRaw => {
+            if joins || (split && (value.contains("$(") || value.contains("$$"))) {
+                return Err("it holds `$(` or `$$`, which kubelet could expand before the script is written".to_owned());
+            }
+            Ok(value.to_owned())
+        }
+        Context::Comment => {
+            if value.contains('\n') {
+                return Err("it holds a newline, which would end the comment".to_owned());
+            }
+            if split && value.contains('$') {
+                return Err("it holds a `$`, which kubelet could expand before the script is written".to_owned());
+            }
+            Ok(value.to_owned())
+        }
+        Context::Raw => Ok(value.to_owned()),
+    }
+}
+
+/// Checks a value against a bound.
+pub(in crate::render) fn check(value: &str, bound: &Bound) -> Result<(), String> {
+    let expected = match bound.limit {
+        Limit::Any => return Ok(()),
+        Limit::SafeWord if is_safe_word(value) => return Ok(()),
+        Limit::Digits if is_digits(value) => return Ok(()),
+        Limit::Never => return Err(format!("no value can stand here: {}", bound.why)),
+        Limit::SafeWord => "only a safe word (a letter or digit, then letters, digits and ._:/@-) can stand here",
+        Limit::Digits => "only a decimal number can stand here",
+    };
+    Err(format!("{}, but {expected}: {}", found(value), bound.why))
+}
+
+/// What keeps a value from being a safe word, in words.
+pub(in crate::render) fn found(value: &str) -> String {
+    let odd = value.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '@' | '-')));
+    match (odd, value.chars().next()) {
+        (_, None) => "it is empty".to_owned(),
+        (Some(odd), _) => format!("it holds {odd:?}"),
+        (None, Some(first)) if !first.is_ascii_alphanumeric() => format!("it begins with {first:?}"),
+        (None, Some(_)) => "it is no number".to_owned(),
+    }
+}
+
+/// Checks that no line of a here-document that a value is part of ends it, and that its tabs stay.
+///
+/// `body` is the text with the values written in; a value's characters are marked `true`.
+pub(in crate::render) fn check_here_doc(doc: &HereDoc, body: &[(char, bool)]) -> Result<(), String> {
+    for line in body.split(|(c, _)| *c == '\n') {
+        let tabs = line.iter().take_while(|(c, _)| *c == '\t').count();
+        let tabs = if doc.strip_tabs { tabs } else { 0 };
+        let (stripped, rest) = line.split_at_checked(tabs).unwrap_or((&[], line));
+        if stripped.iter().any(|(_, value)| *value) {
+            return Err("it has a tab at the beginning of a line, which <<- removes".to_owned());
+        }
+        if rest.iter().map(|(c, _)| *c).eq(doc.delimiter.chars()) {
+            return Err(format!("with it a line reads {:?}, which ends the here-document", doc.delimiter));
+        }
+    }
+    Ok(())
+}
+
+fn in_single(value: &str, split: bool) -> String {
+    let mut written = String::with_capacity(value.len());
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => written.push_str("'\\''"),
+            '$' if split && matches!(chars.peek(), Some('$' | '(')) => written.push_str("$''"),
+            _ => written.push(c),
+        }
+    }
+    written
+}
+
+fn in_double(value: &str, split: bool) -> String {
+    let mut written = String::with_capacity(value.len());
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        if matches!(c, '\\' | '"' | '$' | '`') {
+            written.push('\\');
+        }
+        written.push(c);
+        if split && c == '$' && chars.peek() == Some(&'(') {
+            written.push_str("\"\"");
+        }
+    }
+    written
+}
+
+fn in_ansi_c(value: &str, split: bool) -> String {
+    let mut written = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => written.push_str("\\\\"),
+            '\'' => written.push_str("\\'"),
+            '$' if split => written.push_str("\\044"),
+            _ => written.push(c),
+        }
+    }
+    written
+}
+
+fn escape(value: &str, special: fn(char) -> bool) -> String {
+    let mut written = String::with_capacity(value.len());
+    for c in value.chars() {
+        if special(c) {
+            written.push('\\');
+        }
+        written.push(c);
+    }
+    written
+}
+
+/// Words that some shell gives a meaning to even where a safe word stands bare.
+fn is_reserved(value: &str) -> bool {
+    matches!(
+        value,
+        "if" | "then"
+            | "else"
+            | "elif"
+            | "fi"
+            | "do"
+            | "done"
+            | "case"
+            | "esac"
+            | "while"
+            | "until"
+            | "for"
+            | "in"
+            | "select"
+            | "function"
+            | "time"
+            | "coproc"
+    )
+}
