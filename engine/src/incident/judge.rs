@@ -51,8 +51,8 @@ pub enum Judgement<'a> {
 /// - (b) that one is Resolved, and startsAt is later than every startsAt heard for it and than the end of its
 ///   resolution;
 /// - (c) that one has been Resolved for longer than the settle window, whatever startsAt;
-/// - (d) startsAt is more than the settle window later than when that one was last heard, and is not within the settle
-///   window of a startsAt heard for it (a sender's clock may be ahead);
+/// - (d) startsAt is more than the settle window later than when that one was last heard, unless the sender's clock is
+///   that far ahead: a startsAt within the settle window of this one was heard for that alert, and is as far ahead;
 /// - (e) there is no startsAt, and that one is Resolved, or its action has ended and it was not heard for the repeat
 ///   window.
 ///
@@ -109,9 +109,9 @@ fn opens(signal: &Signal, last: Stored<'_>, now: Timestamp, windows: &Windows) -
     if !last.is_open() {
         return last.is_over_before(starts_at) || since(last.resolved_at(), windows.settle);
     }
-    let beyond = |time: Timestamp| starts_at.duration_since(time) > windows.settle;
+    let ahead = |time: Timestamp| last.last_heard().is_some_and(|heard| time.duration_since(heard) > windows.settle);
     let near = |time: Timestamp| starts_at.duration_since(time).abs() <= windows.settle;
-    last.last_heard().is_some_and(beyond) && !last.heard_starts_at().any(near)
+    ahead(starts_at) && !last.heard_starts_at().any(|heard| ahead(heard) && near(heard))
 }
 
 /// Whether an alert of the key bears the name that this startsAt gives.

@@ -1,6 +1,7 @@
 //! A Resolved report: which stored alerts does it end?
 
 use aegis_crds::AegisAlert;
+use aegis_crds::alert::AlertStatus;
 
 use super::duplicate::{duplicate_of, is_marked_duplicate, is_same_incident};
 use super::{IncidentId, Stored};
@@ -12,7 +13,7 @@ pub enum Resolve<'a> {
     /// These alerts are ended, in this order. A crash in between leaves the report to be sent again, and what is
     /// left of it is then done.
     End(Vec<Ending<'a>>),
-    /// The resolution stands already on the alert that it was meant for; what is open now began later.
+    /// It tells of the end of an alert that has ended; what is open now began later.
     Duplicate,
     /// There are alerts of its fingerprint, but none is open.
     NothingOpen,
@@ -41,8 +42,12 @@ pub enum Ending<'a> {
 /// the API server and not from a cache: what is missed here is not reported again.
 ///
 /// It ends every open alert of the fingerprint, whatever its source, type and startsAt: senders change them. Only an
-/// alert that came after one on which the same resolution (startsAt and endsAt) stands is left alone: the report was
-/// sent twice. Without endsAt no two resolutions are the same.
+/// alert that came after the one that the report is about is left alone. It is about an earlier one
+/// - if the same resolution (startsAt and endsAt) stands on that: the report was sent twice;
+/// - or if it gives a startsAt that was heard for that one and not for the open one, and an end before the open one
+///   began: another replica of the sender tells of the same end with a time of its own.
+///
+/// Without endsAt neither can be said.
 pub fn resolve<'a>(signal: &Signal, known: &[&'a AegisAlert]) -> Resolve<'a> {
     let of_fingerprint: Vec<Stored<'a>> = known
         .iter()
@@ -62,7 +67,10 @@ pub fn resolve<'a>(signal: &Signal, known: &[&'a AegisAlert]) -> Resolve<'a> {
         return Resolve::NothingOpen;
     }
     let meant = open.iter().filter(|open| {
-        !of_fingerprint.iter().any(|ended| has_resolution_of(*ended, signal) && came_after(**open, *ended))
+        !of_fingerprint.iter().any(|ended| {
+            (has_resolution_of(*ended, signal) || is_of_the_end_of(signal, *ended, **open))
+                && came_after(**open, *ended)
+        })
     });
     let mut endings: Vec<Ending<'a>> = meant
         .map(|stored| match duplicate_of(stored.alert(), known) {
@@ -83,6 +91,16 @@ fn has_resolution_of(stored: Stored<'_>, signal: &Signal) -> bool {
         && stored
             .resolution()
             .is_some_and(|resolution| resolution.ends_at == signal.ends_at && resolution.starts_at == signal.starts_at)
+}
+
+/// Whether the report must be about the alert that has ended, and cannot be about the open one.
+fn is_of_the_end_of(signal: &Signal, ended: Stored<'_>, open: Stored<'_>) -> bool {
+    let (Some(starts_at), Some(ends_at)) = (signal.starts_at, signal.ends_at) else { return false };
+    let resolution = ended.resolution().and_then(|resolution| resolution.starts_at);
+    ended.phase() == AlertStatus::Resolved
+        && ended.heard_starts_at().chain(resolution).any(|heard| heard == starts_at)
+        && open.heard_starts_at().all(|heard| heard != starts_at)
+        && open.alert().spec.starts_at.is_some_and(|began| ends_at < began)
 }
 
 /// Whether the open alert began after the other had ended.
