@@ -32,7 +32,7 @@ impl<'a> Stored<'a> {
 
     /// Whether it is a marked test.
     pub fn is_test(self) -> bool {
-        self.label(names::TEST_LABEL).is_some()
+        self.label(names::TEST_LABEL) == Some("true")
     }
 
     /// Whether it carries that fingerprint: in its spec, or for an older alert in its label.
