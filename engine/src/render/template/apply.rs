@@ -123,9 +123,15 @@ pub(super) fn needed(operand: Option<&Value>) -> Result<&Value, Flaw> {
     operand.ok_or_else(|| Flaw::new("an operand is missing"))
 }
 
+/// A missing value equals another missing one and nothing else, as in Go.
 fn equals_any(subject: &Value, others: &[Value]) -> Result<bool, Flaw> {
     for other in others {
-        if compare(subject, other)?.is_eq() {
+        let equal = match (&subject.data, &other.data) {
+            (Data::Missing, Data::Missing) => true,
+            (Data::Missing, _) | (_, Data::Missing) => false,
+            _ => compare(subject, other)?.is_eq(),
+        };
+        if equal {
             return Ok(true);
         }
     }
@@ -135,9 +141,6 @@ fn equals_any(subject: &Value, others: &[Value]) -> Result<bool, Flaw> {
 fn compare(left: &Value, right: &Value) -> Result<Ordering, Flaw> {
     Ok(match (&left.data, &right.data) {
         (Data::Text(left), Data::Text(right)) => left.cmp(right),
-        (Data::Text(left), Data::Missing) => left.as_ref().cmp(""),
-        (Data::Missing, Data::Text(right)) => "".cmp(right),
-        (Data::Missing, Data::Missing) => Ordering::Equal,
         (Data::Bool(left), Data::Bool(right)) => left.cmp(right),
         (Data::Int(left), Data::Int(right)) => left.cmp(right),
         (Data::Int(_) | Data::Float(_), Data::Int(_) | Data::Float(_)) => float(left)?.total_cmp(&float(right)?),

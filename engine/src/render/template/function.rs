@@ -194,16 +194,7 @@ impl Function {
     pub(super) fn takes_missing(self) -> bool {
         matches!(
             self,
-            Self::Not
-                | Self::Equal
-                | Self::NotEqual
-                | Self::Less
-                | Self::LessOrEqual
-                | Self::Greater
-                | Self::GreaterOrEqual
-                | Self::DefaultIfMissing
-                | Self::DefaultIfEmpty
-                | Self::Defined
+            Self::Not | Self::Equal | Self::NotEqual | Self::DefaultIfMissing | Self::DefaultIfEmpty | Self::Defined
         )
     }
 }

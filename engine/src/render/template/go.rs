@@ -1,7 +1,7 @@
 //! Reads expressions in the language of Go's text/template.
 //!
-//! Every parameter is text. A missing one is false in a condition and equal to empty text, as in a Go map of texts;
-//! printing it, or giving it to any other function, is a flaw.
+//! Every parameter is text. A missing one is false in a condition and equal to no text, as in Go; printing it, or giving
+//! it to any other function, is a flaw.
 
 use super::ast::Position;
 use super::ast::{Expr, ExprKind};

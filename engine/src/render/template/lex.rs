@@ -128,7 +128,8 @@ fn quoted_text(rest: &str, quote: char, at: Position) -> Result<(TokenKind<'stat
     let body = rest.strip_prefix(quote).unwrap_or_default();
     if quote == '`' {
         let (text, after) = body.split_once('`').ok_or_else(unclosed)?;
-        return Ok((TokenKind::Text(text.to_owned(), quote), after));
+        // Go drops carriage returns here, so that a text is the same whatever ends its lines.
+        return Ok((TokenKind::Text(text.replace('\r', ""), quote), after));
     }
     let mut text = String::new();
     let mut chars = body.chars();

@@ -23,7 +23,7 @@ mod value;
 use std::collections::BTreeSet;
 
 use super::word::digest;
-use super::{Evaluated, Flaw, Parameters, Words};
+use super::{Evaluated, Flaw, Parameters, Words, fill};
 
 /// A template whose syntax has been checked.
 #[derive(Debug)]
@@ -84,6 +84,14 @@ impl Template {
         }
         Err(Flaw::new("the values of this alert imitate the marks that stand for them")
             .hint("nothing but an attack does this: look at where the alert came from"))
+    }
+
+    /// Makes the object that it stands for with these parameters.
+    ///
+    /// # Errors
+    /// Those of [`Template::evaluate`] and of [`fill`].
+    pub fn render(&self, parameters: &Parameters) -> Result<serde_json::Value, Flaw> {
+        fill(&self.evaluate(parameters)?)
     }
 }
 

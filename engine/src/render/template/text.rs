@@ -179,7 +179,7 @@ impl Layout {
         let missing = self.width.saturating_sub(sign.len() + digits.chars().count());
         if self.left {
             format!("{sign}{digits}{}", " ".repeat(missing))
-        } else if self.zero && is_number {
+        } else if self.zero {
             format!("{sign}{}{digits}", "0".repeat(missing))
         } else {
             format!("{}{sign}{digits}", " ".repeat(missing))

@@ -12,7 +12,7 @@ pub(super) struct Value {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
-    /// A parameter that this alert does not have: false in a condition, equal to empty text, and never printed.
+    /// A parameter that this alert does not have: false in a condition, equal to nothing else, and never printed.
     Missing,
     Text(Arc<str>),
     Int(i64),

@@ -6,6 +6,7 @@ mod go;
 mod own;
 mod ownership;
 mod properties;
+mod whole;
 
 use crate::render::{Evaluated, Flaw, Parameters, Piece, Printed, Template};
 
