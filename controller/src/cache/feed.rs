@@ -59,7 +59,8 @@ impl Default for Options {
 
 const PAGE: u32 = 500;
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
-const WATCH_GRACE: Duration = Duration::from_secs(10);
+/// A server that was asked to end a watch is waited for so much longer, as a part of the watch's length.
+const WATCH_GRACE: u32 = 6;
 /// A watch that lasted so long was no trouble.
 const WORKED: Duration = Duration::from_secs(1);
 
@@ -252,7 +253,7 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             bookmarks: true,
             ..Default::default()
         };
-        let deadline = Instant::now() + self.options.watch + WATCH_GRACE;
+        let deadline = Instant::now() + self.options.watch + self.options.watch / WATCH_GRACE;
         let stream = match timeout_at(deadline, self.api.watch(&parameters, &version)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 410) => {
@@ -290,7 +291,9 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             }
             WatchEvent::Deleted(object) => {
                 let key = Key::of(&object);
-                self.unreadable.remove(&key);
+                if self.unreadable.remove(&key).is_some() {
+                    self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
+                }
                 self.cache.gone(&key, version_of(&object));
                 object.resource_version()
             }
@@ -306,7 +309,9 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         let (key, version) = (Key::of(&object), version_of(&object));
         match object.open() {
             Ok(object) => {
-                self.unreadable.remove(&key);
+                if self.unreadable.remove(&key).is_some() {
+                    self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
+                }
                 self.cache.applied(object);
             }
             Err(invalid) => {
