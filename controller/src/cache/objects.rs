@@ -108,7 +108,7 @@ struct Scope {
 }
 
 impl<K: Kept> Objects<K> {
-    pub(super) fn new(namespaces: Vec<Option<String>>, size: Gauge) -> Self {
+    pub(crate) fn new(namespaces: Vec<Option<String>>, size: Gauge) -> Self {
         let rounds = namespaces.iter().map(|_| Rounds::new()).collect();
         let scopes = namespaces.into_iter().map(|namespace| Scope { namespace, seen: 0 }).collect();
         let store = Store { entries: HashMap::new(), index: HashMap::new(), scopes, subscribers: Vec::new(), size };

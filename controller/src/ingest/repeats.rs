@@ -11,6 +11,7 @@ use aegis_crds::AegisAlert;
 use aegis_crds::names::fingerprint_label;
 use aegis_engine::incident::{Stored, status};
 use aegis_engine::signal::Signal;
+use futures::StreamExt;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -29,8 +30,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How many alerts may have held counts, and how many bytes of details each may hold.
 const MOST: usize = 1024;
 const LARGEST: usize = 16 << 10;
-/// How long the write of held counts may take.
+/// How long one round of writing held counts may take, and how many are written at the same time.
 const DEADLINE: Duration = Duration::from_secs(4);
+const WRITERS: usize = 8;
 
 /// The alerts that were written within the last second, by UID, and what is counted on them since.
 #[derive(Default)]
@@ -153,13 +155,15 @@ impl Inner {
     }
 
     async fn flush(&self, which: Which<'_>) {
-        for due in self.repeats.due(which) {
-            let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
+        let due = futures::stream::iter(self.repeats.due(which));
+        let write = |due: Due| async move {
             let _held = self.locks.hold(&fingerprint_label(&due.fingerprint)).await;
             if let Err(not_now) = self.write_held(&due, deadline).await {
                 warn!(alert = %due.name, reason = not_now.reason, "could not count reports on {} yet", due.name);
             }
-        }
+        };
+        due.for_each_concurrent(WRITERS, write).await;
     }
 
     /// Writes what is held for a fingerprint. The caller holds its lock.

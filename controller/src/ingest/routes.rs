@@ -97,12 +97,18 @@ async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn unknown_route(uri: Uri) -> Answer {
-    Refusal::UnknownRoute(uri.path().chars().take(200).collect()).into()
+async fn unknown_route(State(app): State<App>, uri: Uri) -> Answer {
+    refused(&app, Refusal::UnknownRoute(uri.path().chars().take(200).collect()))
 }
 
-async fn wrong_method(method: Method) -> Answer {
-    Refusal::WrongMethod(method.to_string()).into()
+async fn wrong_method(State(app): State<App>, method: Method) -> Answer {
+    refused(&app, Refusal::WrongMethod(method.to_string()))
+}
+
+fn refused(app: &App, refusal: Refusal) -> Answer {
+    let answer = Answer::from(refusal);
+    app.inner.metrics.answered("other", answer.code(), Duration::ZERO);
+    answer
 }
 
 /// Takes in a body and answers it.
@@ -282,5 +288,88 @@ impl Inner {
         // What a sender wrote stands in its answer and in the list, not in the log.
         info!(route, reason, "rejected an alert; the ConfigMap {} says why", super::REJECTED_CONFIGMAP);
         self.rejects.add(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use aegis_engine::rules::RuleBook;
+    use aegis_engine::scope::Namespaces;
+    use axum::body::Body;
+    use axum::http::Response;
+    use prometheus_client::metrics::gauge::Gauge;
+    use tokio_util::sync::CancellationToken;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::cache::{Objects, Rules};
+    use crate::{Metrics, Settings, events};
+
+    /// Webhooks in front of an API server that cannot be reached.
+    fn ingest(ready: Arc<AtomicBool>) -> Ingest {
+        let down = service_fn(|_| async { Err::<Response<Body>, _>(std::io::Error::other("down")) });
+        let client = kube::Client::new(down, "default");
+        let namespaces = Namespaces::of("monitoring", ["x"]);
+        let rules = Objects::new(vec![None], Gauge::default());
+        let rules = Rules::start(rules, RuleBook::of(namespaces, []), &CancellationToken::new());
+        let alerts = Objects::new(vec![None], Gauge::default());
+        let (recorder, _) = events::recorder(client.clone(), "test");
+        let ready = move || ready.load(Ordering::Relaxed);
+        Ingest::new(&Settings::default(), &client, alerts, rules, recorder, &Metrics::new(), ready)
+    }
+
+    async fn ask(ingest: &Ingest, method: Method, path: &str) -> Response<Body> {
+        let guard = Guard::load(None).unwrap_or_else(|error| panic!("{error}"));
+        let body = r#"{"type":"A","status":"Firing","involvedObject":{"name":"n"},"fingerprint":"f"}"#;
+        let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        router(ingest, guard).oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn whoever_shuts_down_sends_senders_elsewhere() {
+        let ingest = ingest(Arc::new(AtomicBool::new(true)));
+        assert_eq!(ask(&ingest, Method::GET, "/readyz").await.status(), 200);
+        ingest.inner.draining.store(true, Ordering::Relaxed);
+        let refused = ask(&ingest, Method::POST, "/alert").await;
+        assert_eq!(refused.status(), 503);
+        assert!(refused.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(ask(&ingest, Method::GET, "/readyz").await.status(), 503);
+        assert_eq!(ask(&ingest, Method::GET, "/healthz").await.status(), 200, "there is no reason to be killed");
+    }
+
+    #[tokio::test]
+    async fn a_replica_is_ready_when_its_caches_are_and_takes_alerts_before() {
+        let ready = Arc::new(AtomicBool::new(false));
+        let ingest = ingest(ready.clone());
+        assert_eq!(ask(&ingest, Method::GET, "/readyz").await.status(), 503);
+        assert_eq!(ask(&ingest, Method::POST, "/alert").await.status(), 503, "the API server cannot be reached");
+        ready.store(true, Ordering::Relaxed);
+        assert_eq!(ask(&ingest, Method::GET, "/readyz").await.status(), 200);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_stored_comes_first_and_one_fingerprint_keeps_its_order() {
+        let ingest = ingest(Arc::new(AtomicBool::new(true)));
+        let mut stored = aegis_crds::AegisAlert::default();
+        stored.metadata.name = Some("stored".into());
+        stored.metadata.resource_version = Some("1".into());
+        stored.spec.fingerprint = Some("old".into());
+        ingest.inner.alerts.insert(stored);
+        let alert = |(index, fingerprint): (usize, &str)| {
+            let alert =
+                format!(r#"{{"status":"firing","labels":{{"alertname":"{index}"}},"fingerprint":"{fingerprint}"}}"#);
+            let intake = intake::alertmanager(format!(r#"{{"alerts":[{alert}]}}"#).as_bytes()).unwrap();
+            (index, intake.signals.into_iter().next().unwrap().1)
+        };
+        let signals = ["old", "b", "a", "old", "b"].into_iter().enumerate().map(alert).collect();
+        let order: Vec<Vec<usize>> = ingest
+            .inner
+            .in_order(signals)
+            .iter()
+            .map(|group| group.iter().map(|(index, _)| *index).collect())
+            .collect();
+        assert_eq!(order, [vec![1, 4], vec![2], vec![0, 3]]);
     }
 }

@@ -65,6 +65,10 @@ pub async fn serve(listener: TcpListener, ingest: Ingest, stop: CancellationToke
         (Some(certificate), Some(key)) => Some(Tls::load(certificate.clone(), key.clone())?),
         _ => None,
     };
+    let address = listener.local_addr().map_err(Error::Serve)?;
+    if inner.http.token_file.is_none() && !address.ip().is_loopback() {
+        warn!("no http.token-file is set: whoever can reach {address} can raise alerts");
+    }
     let background = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(guard.clone().follow(background.clone()));
@@ -90,6 +94,7 @@ pub async fn serve(listener: TcpListener, ingest: Ingest, stop: CancellationToke
         handle.graceful_shutdown(Some(DRAIN));
     });
 
+    info!(%address, tls = tls.is_some(), "taking alerts at {address}");
     let app = routes::router(&ingest, guard).into_make_service();
     let served = match tls {
         None => server.serve(app).await,

@@ -97,6 +97,8 @@ impl Inner {
                         self.alerts.insert(alert.clone());
                         *ended = alert;
                     }
+                    // What is wrong with the alert before must not cost this one.
+                    Err(Refused::Never(why)) => return Err(NotNow::new("Refused", why)),
                     Err(refused) => return self.again(refused, ended, "end the alert before"),
                 }
             }

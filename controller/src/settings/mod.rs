@@ -15,11 +15,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 pub use value::SystemParameters;
 
-/// Turns alerts into repairs: takes alerts over HTTP, matches them to rules, runs the rules' templates as Workflows
-/// or Jobs, and tells what happened in the alerts' status.
+/// Turns alerts into repairs: takes alerts over HTTP, matches them to rules,
+/// runs the rules' templates as Workflows or Jobs, and tells what happened in
+/// the alerts' status.
 ///
-/// Every setting is a flag, an environment variable and a key of the config file (--config), in this order of
-/// precedence. In the file a '.' of a name may also be written as nesting:
+/// Every setting is a flag, an environment variable and a key of the config
+/// file (--config), in this order of precedence. In the file a '.' of a name
+/// may also be written as nesting:
 ///
 ///   alert:
 ///     publish-namespace: monitoring
@@ -36,15 +38,6 @@ pub struct Settings {
     /// How to reach the API server; left out: $KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount
     #[arg(id = "kubeconfig", long = "kubeconfig", env = "AEGIS_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The webhook and the other pages served over HTTP.
-    #[command(flatten)]
-    pub http: Http,
-    /// How alerts are stored, told apart and forgotten.
-    #[command(flatten)]
-    pub alert: Alert,
-    /// How actions are run.
-    #[command(flatten)]
-    pub action: Action,
     /// Namespaces whose rules and templates count, beside the publish namespace; '*' means all. Whoever may write
     /// rules there decides what runs, so keep the list short
     #[arg(
@@ -63,6 +56,7 @@ pub struct Settings {
         env = "AEGIS_DRY_RUN",
         default_value = "false",
         default_missing_value = "true",
+        value_name = "BOOL",
         num_args = 0..=1,
         require_equals = true,
         action = clap::ArgAction::Set
@@ -72,20 +66,30 @@ pub struct Settings {
     #[arg(id = "workers", long = "workers", env = "AEGIS_WORKERS", value_name = "COUNT", default_value = "16",
           value_parser = value::count)]
     pub workers: usize,
+    /// After SIGTERM, how long requests and actions in hand may take to finish
+    #[arg(id = "grace-period", long = "grace-period", env = "AEGIS_GRACE_PERIOD", value_name = "DURATION",
+          default_value = "20s", value_parser = value::duration)]
+    pub grace_period: Duration,
+    /// The webhook and the other pages served over HTTP.
+    #[command(flatten)]
+    pub http: Http,
+    /// How alerts are stored, told apart and forgotten.
+    #[command(flatten)]
+    pub alert: Alert,
+    /// How actions are run.
+    #[command(flatten)]
+    pub action: Action,
     /// Who leads when there are several replicas.
     #[command(flatten)]
     pub lease: Lease,
     /// What is written about the work.
     #[command(flatten)]
     pub log: Log,
-    /// After SIGTERM, how long requests and actions in hand may take to finish
-    #[arg(id = "grace-period", long = "grace-period", env = "AEGIS_GRACE_PERIOD", value_name = "DURATION",
-          default_value = "20s", value_parser = value::duration)]
-    pub grace_period: Duration,
 }
 
 /// The webhook and the other pages served over HTTP.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "HTTP")]
 pub struct Http {
     /// The address to listen on
     #[arg(id = "http.listen", long = "http.listen", env = "AEGIS_HTTP_LISTEN", value_name = "ADDRESS:PORT",
@@ -136,6 +140,7 @@ pub struct Http {
 
 /// How alerts are stored, told apart and forgotten.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Alerts")]
 pub struct Alert {
     /// The namespace that alerts are stored in
     #[arg(id = "alert.publish-namespace", long = "alert.publish-namespace", env = "AEGIS_ALERT_PUBLISH_NAMESPACE",
@@ -148,17 +153,17 @@ pub struct Alert {
     pub system_parameters: SystemParameters,
     /// How long an alert is kept after its action succeeded
     #[arg(id = "alert.ttl-after-success", long = "alert.ttl-after-success", alias = "alert.ttl-after-succeed",
-          env = "AEGIS_ALERT_TTL_AFTER_SUCCESS", value_name = "DURATION", default_value = "172800",
+          env = "AEGIS_ALERT_TTL_AFTER_SUCCESS", value_name = "DURATION", default_value = "48h",
           value_parser = value::duration)]
     pub ttl_after_success: Duration,
     /// How long an alert is kept after its action failed
     #[arg(id = "alert.ttl-after-failure", long = "alert.ttl-after-failure", alias = "alert.ttl-after-failed",
-          env = "AEGIS_ALERT_TTL_AFTER_FAILURE", value_name = "DURATION", default_value = "345600",
+          env = "AEGIS_ALERT_TTL_AFTER_FAILURE", value_name = "DURATION", default_value = "96h",
           value_parser = value::duration)]
     pub ttl_after_failure: Duration,
     /// How long an alert without any action is kept after it was resolved
     #[arg(id = "alert.ttl-after-no-ops", long = "alert.ttl-after-no-ops", alias = "alert.ttl-after-noops",
-          env = "AEGIS_ALERT_TTL_AFTER_NO_OPS", value_name = "DURATION", default_value = "86400",
+          env = "AEGIS_ALERT_TTL_AFTER_NO_OPS", value_name = "DURATION", default_value = "24h",
           value_parser = value::duration)]
     pub ttl_after_no_ops: Duration,
     /// How far two reports of one incident may lie apart: an alert that fires again later than this after its end, or
@@ -183,6 +188,7 @@ pub struct Alert {
 
 /// How actions are run.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Actions")]
 pub struct Action {
     /// The ServiceAccounts that a template's Workflow or Job may run as
     #[arg(id = "action.service-accounts", long = "action.service-accounts", env = "AEGIS_ACTION_SERVICE_ACCOUNTS",
@@ -201,6 +207,7 @@ pub struct Action {
 
 /// Who leads when there are several replicas.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Leader election")]
 pub struct Lease {
     /// The name of the Lease
     #[arg(id = "lease.name", long = "lease.name", alias = "election-id", env = "AEGIS_LEASE_NAME",
@@ -229,9 +236,16 @@ pub struct Lease {
 
 /// What is written about the work.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
 pub struct Log {
     /// Lines for people or objects for machines
-    #[arg(id = "log.format", long = "log.format", env = "AEGIS_LOG_FORMAT", default_value = "json")]
+    #[arg(
+        id = "log.format",
+        long = "log.format",
+        env = "AEGIS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
     pub format: LogFormat,
     /// What is written: error, warn, info, debug or trace, also by module as in info,aegis_controller::ingest=debug
     #[arg(id = "log.level", long = "log.level", env = "AEGIS_LOG_LEVEL", value_name = "LEVEL",
@@ -315,7 +329,8 @@ impl Settings {
         T: Into<std::ffi::OsString>,
     {
         let arguments: Vec<std::ffi::OsString> = arguments.into_iter().map(Into::into).collect();
-        let mut command = Self::command();
+        // A variable's value may be a secret's path or worse, and help is pasted into tickets.
+        let mut command = Self::command().mut_args(|argument| argument.hide_env_values(true));
         if let Some(path) = file::named_in(&arguments) {
             command = file::with_defaults_of(command, path)?;
         }
@@ -340,11 +355,6 @@ impl Settings {
             Some(port) => SocketAddr::new(self.http.listen.ip(), port),
             None => self.http.listen,
         }
-    }
-
-    /// Whether the webhook can be reached from other machines without showing a token.
-    pub fn is_open(&self) -> bool {
-        self.http.token_file.is_none() && !self.http.listen.ip().is_loopback()
     }
 
     fn checked(self) -> Result<Self, Error> {
