@@ -6,7 +6,10 @@
 //! not the cluster's own data) never is: its script is its log. [`Simulator`] ends Workflows and Jobs without pods.
 //!
 //! What differs from a cluster: images are not pulled and volumes not mounted; a container that is executed sees the
-//! files of the machine with the rights of nobody (of the user who started the sandbox, unless that is root).
+//! files of the machine with the rights of nobody (of the user who started the sandbox, unless that is root). Of Argo
+//! it runs container, script, steps and dag templates with parameters, conditions, loops over items, retries, exit
+//! handlers, deadlines, parallelism and time to live. A Workflow that asks for anything else (suspend, http, resource,
+//! artifacts, hooks, synchronization, expressions and so on) ends in phase Error with a message that names the field.
 
 mod argo;
 mod duration;
@@ -270,15 +273,12 @@ impl Owners {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         for owner in pod.metadata.owner_references.iter().flatten() {
             // A receiver that has gone has stopped, and so will this watch.
-            let _ = match owner.kind.as_str() {
-                "Job" => self.jobs.unbounded_send(ObjectRef::new(&owner.name).within(namespace)),
-                "Workflow" => {
-                    let reference = ObjectRef::new_with(&owner.name, self.kind.clone()).within(namespace);
-                    self.workflows.unbounded_send(reference).map_err(|_| ()).ok();
-                    Ok(())
-                }
-                _ => Ok(()),
-            };
+            if owner.kind == "Job" {
+                let _ = self.jobs.unbounded_send(ObjectRef::new(&owner.name).within(namespace));
+            } else if owner.kind == self.kind.kind {
+                let reference = ObjectRef::new_with(&owner.name, self.kind.clone()).within(namespace);
+                let _ = self.workflows.unbounded_send(reference);
+            }
         }
     }
 }

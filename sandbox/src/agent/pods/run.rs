@@ -99,7 +99,8 @@ impl Run {
                 }
             }
         }
-        if !stop.is_cancelled() {
+        // A deleted pod's ending is written too, before it goes; an agent that ends leaves the status as it is.
+        if !run.kubelet.stop.is_cancelled() {
             run.write().await;
         }
     }
