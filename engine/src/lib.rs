@@ -5,6 +5,7 @@ pub mod guard;
 pub mod incident;
 pub mod intake;
 pub mod outcome;
+pub mod plan;
 pub mod render;
 pub mod retention;
 pub mod rules;

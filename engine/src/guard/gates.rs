@@ -50,7 +50,7 @@ fn earlier_action_ended(case: &Case<'_>, _: Timestamp) -> Verdict {
     let Some(action) = &case.earlier_action else { return Verdict::Clear };
     refuse(
         Reason::EarlierAction,
-        format!("{action}, the action of an earlier alert of the same source, type and fingerprint, has not ended"),
+        format!("{action}, an earlier action for the same source, type and fingerprint, has not ended"),
     )
 }
 

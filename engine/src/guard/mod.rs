@@ -28,7 +28,7 @@ pub struct Case<'a> {
     pub heard: Timestamp,
     /// For how long after that it is acted on.
     pub stale_after: SignedDuration,
-    /// An action of an earlier alert of the same key that has not ended.
+    /// An action of the alert, or of an earlier one of the same key, that has not ended.
     pub earlier_action: Option<String>,
     /// Whether the alert is marked as a test.
     pub test: bool,

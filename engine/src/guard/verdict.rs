@@ -55,7 +55,7 @@ pub enum Reason {
     OptedOut,
     /// It was not heard for so long that it may no longer be true.
     Stale,
-    /// An action of an earlier alert of the same key has not ended.
+    /// An action of it, or of an earlier alert of the same key, has not ended.
     EarlierAction,
     /// It is marked as a test.
     TestAlert,

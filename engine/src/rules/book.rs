@@ -220,7 +220,7 @@ impl Index {
 fn entry(rule: &AegisAlertOpsRule) -> (ObjectName, Entry) {
     match CompiledRule::compile(rule) {
         Ok(rule) => (rule.name.clone(), Entry::Usable(Arc::new(rule))),
-        Err(rule) => (rule.name.clone(), Entry::Broken(Arc::new(rule))),
+        Err(rule) => (rule.name.clone(), Entry::Broken(Arc::from(rule))),
     }
 }
 

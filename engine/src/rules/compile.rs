@@ -95,7 +95,7 @@ impl std::error::Error for BrokenRule {}
 
 impl CompiledRule {
     /// Checks and compiles a rule.
-    pub fn compile(rule: &AegisAlertOpsRule) -> Result<Self, BrokenRule> {
+    pub fn compile(rule: &AegisAlertOpsRule) -> Result<Self, Box<BrokenRule>> {
         let name = ObjectName::of(rule);
         let spec = &rule.spec;
         let mut flaws = Vec::new();
@@ -141,7 +141,7 @@ impl CompiledRule {
                 let priority = spec.priority.unwrap_or(0);
                 Ok(Self { name, template, priority, repeat, conditions, selector })
             }
-            selector => Err(BrokenRule { name, flaws, conditions, selector }),
+            selector => Err(Box::new(BrokenRule { name, flaws, conditions, selector })),
         }
     }
 

@@ -41,11 +41,6 @@ impl RuleBuilder {
         self
     }
 
-    pub(crate) fn template(mut self, name: &str) -> Self {
-        self.0.spec.ops_template.name = Some(name.to_owned());
-        self
-    }
-
     pub(crate) fn repeat(mut self, after: &str, limit: i32) -> Self {
         self.0.spec.repeat = Some(Repeat { after: after.to_owned(), limit });
         self

@@ -1,0 +1,292 @@
+//! What is due for an alert of which nothing is under way: an action, or a reason why there is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aegis_crds::alert::{AlertStatus, TriggerStatus};
+use aegis_crds::names;
+use jiff::Timestamp;
+
+use super::action::ActionKind;
+use super::ledger::{self, Ledger};
+use super::remedy::{self, Naming, Remedy};
+use super::snapshot::{Snapshot, TroubleKind};
+use super::{Decision, Look, Rest, family, later};
+use crate::guard::{self, Case, Judgement, Reason, Refusal};
+use crate::incident::Stored;
+use crate::rules::{AlertFacts, Choice};
+
+/// A decision with all that led to it.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) decision: Decision,
+    pub(super) choice: Option<Choice>,
+    pub(super) judgement: Judgement,
+    /// The action, also where it is held back.
+    pub(super) remedy: Option<Remedy>,
+}
+
+impl From<Decision> for Decided {
+    fn from(decision: Decision) -> Self {
+        Self { decision, choice: None, judgement: Judgement::default(), remedy: None }
+    }
+}
+
+/// What rules may look at, in the phase given.
+pub(super) fn facts(seen: &Snapshot, phase: AlertStatus) -> AlertFacts<'_> {
+    static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+    let labels = seen.alert.metadata.labels.as_ref().unwrap_or(&NO_LABELS);
+    AlertFacts { type_: &seen.alert.spec.type_, phase, labels }
+}
+
+/// Decides. The ledger has nothing under way, and all its outcomes stand in status.
+pub(super) fn decide(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
+    let phase = Stored::new(&seen.alert).phase();
+    if let Some(rest) = over(seen, ledger, phase) {
+        return Decision::Rest(rest).into();
+    }
+    match phase {
+        AlertStatus::Firing => firing(seen, ledger, now),
+        AlertStatus::Resolved => resolved(seen, ledger, now),
+    }
+}
+
+/// Why nothing will ever be due again.
+fn over(seen: &Snapshot, ledger: &Ledger<'_>, phase: AlertStatus) -> Option<Rest> {
+    let verdict = seen.alert.status.as_ref().and_then(|status| status.verdict.as_ref());
+    let reason = verdict.and_then(|verdict| Reason::parse(&verdict.reason)).filter(|reason| reason.is_final());
+    match reason {
+        // Only a duplicate is withdrawn while it fires; every other final word belongs to a resolved alert.
+        Some(reason) if phase == AlertStatus::Resolved || reason == Reason::Duplicate => {
+            return Some(Rest::Withdrawn(reason));
+        }
+        _ => {}
+    }
+    (ledger.is_legacy() || ledger::is_of_earlier_version(&seen.alert)).then_some(Rest::EarlierVersion)
+}
+
+fn firing(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
+    let phase = AlertStatus::Firing;
+    let choice = seen.rules.pick(&facts(seen, phase));
+    let Some(last) = ledger.made_for(phase).next_back() else {
+        if let Some(other) = family::stands_instead(seen) {
+            if !seen.siblings_confirmed {
+                return Decision::Look(Look::Siblings).into();
+            }
+            let message = format!("{other} stands for the same incident");
+            return Decision::Withdraw(Refusal::new(Reason::Duplicate, message), Some(other)).into();
+        }
+        return match choice {
+            Some(choice) => action(seen, ledger, phase, 1, choice, now),
+            None => Decision::Hold(no_rule(seen, phase)).into(),
+        };
+    };
+    let heard_since = seen.alert.status.as_ref().and_then(|status| status.last_time) > last.record.completion_time;
+    let taken = ledger.made_for(phase).count();
+    let Some((choice, repeat)) = choice.and_then(|choice| choice.winner.repeat.map(|repeat| (choice, repeat))) else {
+        return Decision::Rest(Rest::Acted).into();
+    };
+    if i32::try_from(taken).unwrap_or(i32::MAX) >= repeat.limit {
+        return Decided { choice: Some(choice), ..Decision::Rest(Rest::LimitReached(repeat.limit)).into() };
+    }
+    let due = last.record.completion_time.map_or(now, |ended| later(ended, repeat.after));
+    if !heard_since || now < due {
+        return Decided { choice: Some(choice), ..Decision::Rest(Rest::Repeats { due, heard_since }).into() };
+    }
+    let attempt = ledger.made_for(phase).map(|entry| entry.record.attempt).max().unwrap_or(0).saturating_add(1);
+    action(seen, ledger, phase, attempt, choice, now)
+}
+
+fn resolved(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
+    let phase = AlertStatus::Resolved;
+    if ledger.made_for(phase).next().is_some() {
+        return Decision::Rest(Rest::Acted).into();
+    }
+    let status = seen.alert.status.as_ref();
+    let withdraw = |reason, message: String| Decision::Withdraw(Refusal::new(reason, message), None).into();
+    if let Some(by) = status.and_then(|status| status.superseded_by.as_ref()) {
+        if ledger.made().next().is_some() {
+            return Decision::Rest(Rest::Withdrawn(Reason::Superseded)).into();
+        }
+        return withdraw(Reason::Superseded, format!("a new incident, {by}, took its place"));
+    }
+    if let Some(by) = family::newer(seen) {
+        return withdraw(Reason::NewerIncident, format!("a newer incident, {by}, opened before an action began"));
+    }
+    if let Some(choice) = seen.rules.pick(&facts(seen, phase)) {
+        return action(seen, ledger, phase, 1, choice, now);
+    }
+    if !seen.rules.broken_for(&facts(seen, phase)).is_empty() {
+        return Decision::Hold(no_rule(seen, phase)).into();
+    }
+    let was_due = ledger.made().next().is_none()
+        && match trigger_status(seen) {
+            None => {
+                seen.alert.spec.status == AlertStatus::Firing
+                    && seen.rules.pick(&facts(seen, AlertStatus::Firing)).is_some()
+            }
+            Some(trigger) => waits(trigger),
+        };
+    if was_due {
+        return withdraw(Reason::Resolved, "the alert was resolved before its action began".to_owned());
+    }
+    withdraw(Reason::NoRuleForResolved, "the alert was resolved, and no rule asks for an action then".to_owned())
+}
+
+/// The triggerStatus that stands in status.
+pub(super) fn trigger_status(seen: &Snapshot) -> Option<TriggerStatus> {
+    seen.alert.status.as_ref()?.ops_status.as_ref()?.trigger_status
+}
+
+/// Whether an alert of that triggerStatus was about to be acted on.
+pub(super) fn waits(trigger: TriggerStatus) -> bool {
+    match trigger {
+        TriggerStatus::Held
+        | TriggerStatus::RuleErrorFound
+        | TriggerStatus::TemplateNotFound
+        | TriggerStatus::TemplateInvalid
+        | TriggerStatus::TriggerFailed => true,
+        TriggerStatus::Triggered
+        | TriggerStatus::RuleNotFound
+        | TriggerStatus::TooManyRuletFound
+        | TriggerStatus::DryRun
+        | TriggerStatus::Withdrawn => false,
+    }
+}
+
+fn no_rule(seen: &Snapshot, phase: AlertStatus) -> Refusal {
+    let facts = facts(seen, phase);
+    let broken = seen.rules.broken_for(&facts);
+    let Some(first) = broken.first() else {
+        let message = format!("no rule matches type {} in phase {phase}; it is acted on once one does", facts.type_);
+        return Refusal::new(Reason::NoRule, message);
+    };
+    Refusal::new(Reason::BrokenRule, format!("rule {} cannot be used: {first}", first.name))
+}
+
+/// An action that a rule asks for: rendered, then judged.
+fn action(
+    seen: &Snapshot,
+    ledger: &Ledger<'_>,
+    phase: AlertStatus,
+    attempt: i32,
+    choice: Choice,
+    now: Timestamp,
+) -> Decided {
+    let judgement = guard::judge(&case(seen, ledger, phase, now), now);
+    let (decision, remedy) = match render(seen, ledger, phase, attempt, &choice) {
+        Err(refusal) => (Decision::Hold(refusal), None),
+        Ok(remedy) => match judgement.refusal().cloned().or_else(|| trouble(seen, &remedy, now)) {
+            Some(refusal) => (Decision::Hold(rehearsed(refusal, &remedy)), Some(remedy)),
+            None => (Decision::Start(Box::new(remedy.clone())), Some(remedy)),
+        },
+    };
+    Decided { decision, choice: Some(choice), judgement, remedy }
+}
+
+/// A rehearsal says what would have been done.
+fn rehearsed(mut refusal: Refusal, remedy: &Remedy) -> Refusal {
+    if refusal.reason.trigger_status() == TriggerStatus::DryRun {
+        let Remedy { kind, name, template, rule, .. } = remedy;
+        refusal.message =
+            format!("would create {kind} {name} from template {template} for rule {rule}: {}", refusal.message);
+    }
+    refusal
+}
+
+fn case<'a>(seen: &'a Snapshot, ledger: &Ledger<'_>, phase: AlertStatus, now: Timestamp) -> Case<'a> {
+    let stored = Stored::new(&seen.alert);
+    let object = &seen.alert.spec.involved_object;
+    let details = seen.alert.spec.details().ok();
+    let itself = object.kind.eq_ignore_ascii_case("node").then_some(object.name.as_str());
+    let detail = details.and_then(|details| details.get("node")).map(String::as_str);
+    let nodes: BTreeSet<&str> = [Some(object.node.as_str()), itself, detail].into_iter().flatten().collect();
+    let heard = stored.last_heard();
+    let ended = ledger.made().filter_map(|entry| entry.record.completion_time).max();
+    Case {
+        phase,
+        phase_now: stored.phase(),
+        nodes: nodes.into_iter().filter(|node| !node.is_empty()).collect(),
+        opted_out: &seen.opted_out,
+        heard: match phase {
+            AlertStatus::Firing => heard,
+            // It waited for that action; the wait does not make it stale.
+            AlertStatus::Resolved => heard.max(stored.resolved_at()).max(ended),
+        }
+        .unwrap_or(now),
+        stale_after: seen.settings.stale_after,
+        earlier_action: ledger::unfinished(&seen.alert, &seen.actions, now)
+            .or_else(|| family::earlier_action(seen, now)),
+        test: stored.is_test(),
+        dry_run: seen.settings.dry_run,
+    }
+}
+
+fn render(
+    seen: &Snapshot,
+    ledger: &Ledger<'_>,
+    phase: AlertStatus,
+    attempt: i32,
+    choice: &Choice,
+) -> Result<Remedy, Refusal> {
+    let rule = &choice.winner;
+    let wanted = &rule.template;
+    let template = match seen.templates.get(wanted) {
+        Some(Ok(template)) => template,
+        Some(Err(broken)) => {
+            return Err(Refusal::new(Reason::BadTemplate, format!("template {wanted} cannot be used: {broken}")));
+        }
+        None => {
+            let namespaces = seen.templates.namespaces();
+            let message = if namespaces.allow(&wanted.namespace) {
+                format!("rule {} asks for template {wanted}, which does not exist", rule.name)
+            } else {
+                format!("rule {} asks for template {wanted}, but templates count only in {namespaces}", rule.name)
+            };
+            return Err(Refusal::new(Reason::NoTemplate, message));
+        }
+    };
+    if let Err(differ) = seen.alert.spec.details() {
+        return Err(Refusal::new(Reason::BadAlert, differ.to_string()));
+    }
+    let set_aside = ledger.set_aside(phase);
+    let attempt = set_aside.map_or(attempt, |record| record.attempt);
+    let first_salt = set_aside.map_or(0, |record| record.salt);
+    let naming = Naming { phase, attempt, rule: rule.name.clone() };
+    let name = |kind| free_name(seen, kind, phase, attempt, first_salt);
+    remedy::render(&seen.alert, template, &seen.settings, naming, name)
+        .map_err(|flaw| Refusal::new(Reason::BadTemplate, format!("template {wanted}: {flaw}")))
+}
+
+/// The first name that nobody else was seen to hold. An action of ours under it would stand in the ledger.
+fn free_name(seen: &Snapshot, kind: ActionKind, phase: AlertStatus, attempt: i32, mut salt: i32) -> (String, i32) {
+    let metadata = &seen.alert.metadata;
+    let (alert, uid) = (metadata.name.as_deref().unwrap_or_default(), metadata.uid.as_deref().unwrap_or_default());
+    loop {
+        let name = names::action(alert, uid, phase, attempt, salt);
+        if salt == i32::MAX || !seen.actions.iter().any(|other| other.kind == kind && other.name == name) {
+            return (name, salt);
+        }
+        salt += 1;
+    }
+}
+
+fn trouble(seen: &Snapshot, remedy: &Remedy, now: Timestamp) -> Option<Refusal> {
+    let trouble =
+        seen.trouble.as_ref().filter(|trouble| now < trouble.retry_at && trouble.digest == remedy.digest())?;
+    let Remedy { kind, name, .. } = remedy;
+    let said = &trouble.message;
+    let (reason, message) = match trouble.kind {
+        TroubleKind::ExecutorMissing => {
+            let missing = match kind {
+                ActionKind::Workflow => "Argo Workflows is not installed",
+                ActionKind::Job => "the cluster runs no Jobs",
+            };
+            let version = kind.api_version();
+            (Reason::ExecutorMissing, format!("the cluster does not know {kind} of {version}: {missing} ({said})"))
+        }
+        TroubleKind::Rejected => (Reason::Rejected, format!("the API server does not take {kind} {name}: {said}")),
+        TroubleKind::Forbidden => (Reason::Forbidden, format!("Aegis may not create {kind} {name}: {said}")),
+        TroubleKind::Unavailable => (Reason::CreateFailed, format!("{kind} {name} could not be created: {said}")),
+    };
+    Some(Refusal { reason, message, next_try: Some(trouble.retry_at) })
+}

@@ -1,0 +1,278 @@
+//! The actions that stand in an alert's status, brought up to date with those that were seen in the cluster.
+
+use aegis_crds::AegisAlert;
+use aegis_crds::alert::{ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus};
+use jiff::{SignedDuration, Timestamp};
+
+use super::action::{ActionKind, SeenAction};
+use super::snapshot::{Settings, Snapshot};
+use super::template::TemplateBook;
+use super::{Look, later};
+use crate::duration;
+use crate::incident::Stored;
+use crate::scope::ObjectName;
+
+/// The reason of an action that took too long.
+pub(super) const TIMEOUT: &str = "Timeout";
+/// For so long after it was stopped an action that goes on is waited for. One that cannot be stopped must not hold
+/// back its incident for ever.
+const STOPPING_TAKES: SignedDuration = SignedDuration::from_mins(5);
+
+/// Every action of an alert, oldest first.
+#[derive(Debug)]
+pub(super) struct Ledger<'a> {
+    entries: Vec<Entry<'a>>,
+    /// Whether the outcomes here are those that stand in status.
+    settled: bool,
+}
+
+/// One action: what is to stand in status, and the object.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) record: ActionStatus,
+    pub(super) seen: Option<&'a SeenAction>,
+}
+
+impl<'a> Ledger<'a> {
+    /// Reads what happened. Where only the API server can tell what did, says what to ask it.
+    pub(super) fn read(seen: &'a Snapshot, now: Timestamp) -> Result<Self, Look> {
+        let mut ledger = Self::matched(&seen.alert, &seen.actions, now);
+        for entry in &mut ledger.entries {
+            if entry.is_under_way() {
+                entry.update(seen, now)?;
+                ledger.settled &= entry.is_under_way();
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// Puts records and objects together. An object without a record was made by a leader that could not write it down.
+    fn matched(alert: &AegisAlert, actions: &'a [SeenAction], now: Timestamp) -> Self {
+        let stored = Stored::new(alert);
+        let uid = alert.metadata.uid.as_deref().unwrap_or_default();
+        let recorded = alert.status.as_ref().map(|status| status.actions.clone()).unwrap_or_default();
+        let mut entries: Vec<Entry<'a>> = recorded
+            .into_iter()
+            .map(|record| {
+                let seen = actions.iter().find(|action| record.uid.as_ref() == Some(&action.uid));
+                Entry { record, seen }
+            })
+            .collect();
+        let mut loose: Vec<&SeenAction> = actions
+            .iter()
+            .filter(|action| !entries.iter().any(|entry| entry.record.uid.as_ref() == Some(&action.uid)))
+            .collect();
+        loose.sort_by(|one, other| (one.created, &one.name).cmp(&(other.created, &other.name)));
+        let told = alert.status.as_ref().and_then(|status| status.ops_status.as_ref()?.alert_ops_status);
+        let told = matches!(told, Some(AlertOpsStatus::Succeeded | AlertOpsStatus::Failed));
+        let may_be_legacy = stored.is_legacy() && entries.is_empty() && !told;
+        for action in loose {
+            if let Some(identity) = action.identity.as_ref().filter(|_| action.is_of(uid)) {
+                let place = |entry: &Entry<'_>| {
+                    entry.record.phase == identity.phase && entry.record.attempt == identity.attempt
+                };
+                match entries.iter_mut().find(|entry| place(entry)) {
+                    None => entries.push(Entry::found(action, identity.phase, identity.attempt, now)),
+                    Some(entry) if entry.record.uid.is_none() => {
+                        let salt = entry.record.salt;
+                        *entry = Entry::found(action, identity.phase, identity.attempt, now);
+                        entry.record.salt = salt;
+                    }
+                    // A second object for one place is never followed; its finalizer is released with the first one's.
+                    Some(_) => {}
+                }
+            } else if may_be_legacy && action.is_legacy_of(uid) {
+                let attempt = i32::try_from(entries.len()).unwrap_or(i32::MAX).saturating_add(1);
+                entries.push(Entry::found(action, alert.spec.status, attempt, now));
+            }
+        }
+        // A name that was set aside for an action of a phase that is over is not used any more.
+        entries.retain(|entry| entry.record.uid.is_some() || entry.record.phase == stored.phase());
+        Self { entries, settled: true }
+    }
+
+    /// The actions as they are to stand in status.
+    pub(super) fn records(&self) -> Vec<ActionStatus> {
+        self.entries.iter().map(|entry| entry.record.clone()).collect()
+    }
+
+    /// The actions that exist or existed.
+    pub(super) fn made(&self) -> impl DoubleEndedIterator<Item = &Entry<'a>> {
+        self.entries.iter().filter(|entry| entry.record.uid.is_some())
+    }
+
+    /// Those of one phase.
+    pub(super) fn made_for(&self, phase: AlertStatus) -> impl DoubleEndedIterator<Item = &Entry<'a>> {
+        self.made().filter(move |entry| entry.record.phase == phase)
+    }
+
+    /// The last action that is under way.
+    pub(super) fn under_way(&self) -> Option<&Entry<'a>> {
+        self.entries.iter().rev().find(|entry| entry.is_under_way())
+    }
+
+    /// Whether every outcome stands in status already. Nothing new may begin before that.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// A name that was written to status for an action of this phase before it is used.
+    pub(super) fn set_aside(&self, phase: AlertStatus) -> Option<&ActionStatus> {
+        let mut records = self.entries.iter().map(|entry| &entry.record);
+        records.find(|record| record.uid.is_none() && record.phase == phase)
+    }
+
+    /// Whether an action of an earlier version is among them.
+    pub(super) fn is_legacy(&self) -> bool {
+        self.made().any(Entry::is_legacy)
+    }
+
+    /// The actions to stop: ended for their alert, but not for their executor, which nobody has told yet.
+    pub(super) fn to_stop(&self) -> impl Iterator<Item = (&'a SeenAction, &str)> {
+        self.made().filter(|entry| !entry.is_legacy()).filter_map(|entry| {
+            let action = entry.seen.filter(|action| !action.standing.ended() && !action.stopped)?;
+            entry.record.completion_time?;
+            Some((action, entry.record.reason.as_deref().unwrap_or(TIMEOUT)))
+        })
+    }
+
+    /// The end of the action in this place, if it stands in status or will now.
+    pub(super) fn ended_at(&self, phase: AlertStatus, attempt: i32) -> Option<Timestamp> {
+        let place = |entry: &&Entry<'_>| entry.record.phase == phase && entry.record.attempt == attempt;
+        self.entries.iter().find(place)?.record.completion_time
+    }
+
+    /// The times at which something is due that no event tells: a sign of the executor, or the end.
+    pub(super) fn wakes(&self, settings: &Settings, templates: &TemplateBook) -> Vec<Timestamp> {
+        let under_way = self.made().filter(|entry| entry.is_under_way());
+        under_way.flat_map(|entry| [entry.missed_at(settings), entry.deadline(settings, templates)]).flatten().collect()
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn found(action: &'a SeenAction, phase: AlertStatus, attempt: i32, now: Timestamp) -> Self {
+        let record = ActionStatus {
+            phase,
+            attempt,
+            kind: action.kind.as_str().to_owned(),
+            name: action.name.clone(),
+            salt: 0,
+            uid: Some(action.uid.clone()),
+            rule: match (&action.rule, &action.identity) {
+                (Some(rule), _) => rule.clone(),
+                // Only an action of an earlier version names no rule at all.
+                (None, Some(_)) => "unknown".to_owned(),
+                (None, None) => String::new(),
+            },
+            template: action.template.clone().unwrap_or_default(),
+            status: Some(AlertOpsStatus::Pending),
+            reason: None,
+            message: None,
+            start_time: Some(action.created.unwrap_or(now)),
+            completion_time: None,
+        };
+        Self { record, seen: Some(action) }
+    }
+
+    /// Whether it exists and has not ended.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.record.uid.is_some() && self.record.completion_time.is_none()
+    }
+
+    /// Made by an earlier version, which named no rule.
+    fn is_legacy(&self) -> bool {
+        self.record.rule.is_empty()
+    }
+
+    /// When a sign of its executor is overdue; `None` once there was one.
+    pub(super) fn missed_at(&self, settings: &Settings) -> Option<Timestamp> {
+        let silent = self.seen.is_some_and(|action| !action.standing.picked_up);
+        self.record.start_time.filter(|_| silent).map(|start| later(start, settings.pick_up_after))
+    }
+
+    fn kind(&self) -> ActionKind {
+        ActionKind::parse(&self.record.kind).unwrap_or(ActionKind::Workflow)
+    }
+
+    fn timeout(&self, settings: &Settings, templates: &TemplateBook) -> SignedDuration {
+        let template = ObjectName::parse(&self.record.template).and_then(|name| templates.get(&name));
+        let own = template.and_then(|template| template.as_ref().ok()).and_then(|template| template.timeout);
+        own.unwrap_or(settings.action_timeout)
+    }
+
+    fn deadline(&self, settings: &Settings, templates: &TemplateBook) -> Option<Timestamp> {
+        // Earlier versions had no limit: an upgrade does not end what they began.
+        let start = self.record.start_time.filter(|_| !self.is_legacy())?;
+        Some(later(start, self.timeout(settings, templates)))
+    }
+
+    fn update(&mut self, seen: &Snapshot, now: Timestamp) -> Result<(), Look> {
+        let kind = self.kind();
+        let look = || Look::Action { kind, name: self.record.name.clone() };
+        let deleted = || (AlertOpsStatus::Failed, Some(format!("{kind}Deleted")));
+        let Some(action) = self.seen else {
+            let replaced = seen.actions.iter().any(|other| other.kind == kind && other.name == self.record.name);
+            if !replaced && !seen.absent.contains(&(kind, self.record.name.clone())) {
+                return Err(look());
+            }
+            let (status, reason) = deleted();
+            self.end(status, reason, Some("it was deleted before it ended".to_owned()), now);
+            return Ok(());
+        };
+        let standing = &action.standing;
+        if standing.ended() {
+            if standing.status == AlertOpsStatus::Failed && !action.whole {
+                return Err(look());
+            }
+            self.end(standing.status, standing.reason.clone(), standing.message.clone(), now);
+        } else if action.deleted.is_some() {
+            let (status, reason) = deleted();
+            self.end(status, reason, Some("it was deleted before it ended".to_owned()), now);
+        } else if self.deadline(&seen.settings, &seen.templates).is_some_and(|deadline| deadline <= now) {
+            let limit = duration::brief(self.timeout(&seen.settings, &seen.templates));
+            let message = format!("it did not end within {limit} and is stopped");
+            self.end(AlertOpsStatus::Failed, Some(TIMEOUT.to_owned()), Some(message), now);
+        } else {
+            self.record.status = Some(standing.status);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, status: AlertOpsStatus, reason: Option<String>, message: Option<String>, now: Timestamp) {
+        self.record.status = Some(status);
+        self.record.reason = reason;
+        self.record.message = message;
+        self.record.completion_time = Some(now);
+    }
+}
+
+/// An alert that an earlier version acted on or gave up. This version writes no triggerStatus without a verdict or an
+/// action beside it.
+pub(super) fn is_of_earlier_version(alert: &AegisAlert) -> bool {
+    let stored = Stored::new(alert);
+    let ours = |status: &AegisAlertStatus| !status.actions.is_empty() || status.verdict.is_some();
+    stored.is_legacy() && stored.has_acted() && !alert.status.as_ref().is_some_and(ours)
+}
+
+/// An action of the alert that has not ended for its executor, whatever stands in status.
+pub(super) fn unfinished(alert: &AegisAlert, actions: &[SeenAction], now: Timestamp) -> Option<String> {
+    let ledger = Ledger::matched(alert, actions, now);
+    let goes_on = |entry: &&Entry<'_>| match (entry.record.completion_time, entry.seen) {
+        (None, Some(action)) => !action.standing.ended(),
+        (None, None) => true,
+        (Some(ended), Some(action)) => !action.standing.ended() && now < later(ended, STOPPING_TAKES),
+        (Some(_), None) => false,
+    };
+    if let Some(entry) = ledger.made().find(goes_on) {
+        return Some(format!("{} {}", entry.kind(), entry.record.name));
+    }
+    let waits =
+        ledger.entries.is_empty() && is_of_earlier_version(alert) && Stored::new(alert).action_is_unfinished(now);
+    let name = alert.metadata.name.as_deref().unwrap_or_default();
+    waits.then(|| format!("the action of alert {name}"))
+}
+
+/// The actions of an alert as they will stand in its status once it is looked at.
+pub(super) fn recorded(alert: &AegisAlert, actions: &[SeenAction]) -> Vec<ActionStatus> {
+    Ledger::matched(alert, actions, Timestamp::UNIX_EPOCH).records()
+}
