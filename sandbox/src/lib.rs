@@ -9,6 +9,7 @@ pub mod agent;
 mod api;
 mod builtin;
 mod cleanup;
+pub mod contract;
 mod crd;
 mod fault;
 mod http;

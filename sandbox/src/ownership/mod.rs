@@ -159,9 +159,9 @@ pub(crate) fn apply(
     let mut new = current.clone();
     let before = owners.iter().find(|owner| mine(owner)).cloned();
     if let Some(before) = &before {
-        // Longest first, so that an item goes after what it holds.
+        // Shortest first, so that an item goes as a whole, while it still has the key by which it is found.
         let mut dropped: Vec<&Vec<Step>> = before.fields.iter().filter(|path| !wanted.contains(path)).collect();
-        dropped.sort_by_key(|path| std::cmp::Reverse(path.len()));
+        dropped.sort_by_key(|path| path.len());
         for path in dropped {
             let shared = owners.iter().any(|owner| !mine(owner) && owner.fields.reaches(path)) || wanted.reaches(path);
             if !shared {
