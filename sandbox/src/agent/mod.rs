@@ -41,7 +41,8 @@ use tokio_util::task::TaskTracker;
 
 use self::argo::driver::{Runner, workflow_resource};
 use self::jobs::driver::Jobs;
-use self::pods::{Heard, Kubelet, PodOptions};
+use self::pods::desk::Heard;
+use self::pods::{Kubelet, PodOptions};
 use self::scenario::Stage;
 use self::watches::{Seen, watch};
 use crate::PodLogs;

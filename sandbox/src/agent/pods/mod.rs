@@ -1,10 +1,11 @@
 //! The simulated kubelet and scheduler: pods get a node, run there, and tell how it went.
 //!
-//! [`schedule`] picks the node, [`confine`] says what must never be executed, [`run`] is one pod's life, and
+//! [`desk`] decides for every pod, [`schedule`] picks the node, [`confine`] says what must never be executed, [`run`] is one pod's life, and
 //! [`process`] executes what may be executed and was asked for.
 
 mod command;
 mod confine;
+pub(super) mod desk;
 mod environment;
 mod node;
 #[cfg(unix)]
@@ -18,7 +19,7 @@ mod workshop;
 #[path = "workshop_elsewhere.rs"]
 mod workshop;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,28 +30,14 @@ use k8s_openapi::api::core::v1::{Binding, ConfigMap, Container, Event, Node, Obj
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::reflector::Store;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use self::run::Run;
 use self::workshop::Workshop;
 use super::failure;
 use super::scenario::Stage;
 use crate::PodLogs;
-
-/// What the kubelet hears of.
-#[derive(Debug)]
-pub(super) enum Heard {
-    Pod(Box<Pod>),
-    PodGone(String),
-    /// The UIDs of all pods that there are.
-    AllPods(Vec<String>),
-    Node(Box<Node>),
-}
 
 /// How containers run.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +61,6 @@ pub(super) struct Kubelet {
     pub(super) stop: CancellationToken,
 }
 
-/// A pod that runs here.
-struct Running {
-    updates: watch::Sender<Pod>,
-    stop: CancellationToken,
-}
-
 /// The folder in which containers are executed, with these stand-ins on its PATH.
 pub(super) fn open_workshop(stand_ins: &[(String, PathBuf)], kubeconfig: String) -> Result<Opened, String> {
     Workshop::open(stand_ins, kubeconfig).map(Opened)
@@ -99,39 +80,6 @@ impl Kubelet {
     ) -> Arc<Self> {
         let workshop = workshop.map(|Opened(workshop)| workshop);
         Arc::new(Self { client, logs, stage, options, workshop, stop })
-    }
-
-    /// Runs pods until the agent stops; returns when the last container has ended.
-    pub(super) async fn serve(
-        self: Arc<Self>,
-        mut heard: mpsc::UnboundedReceiver<Heard>,
-        pods: Store<Pod>,
-        nodes: Store<Node>,
-    ) {
-        let tasks = TaskTracker::new();
-        let mut desk = Desk {
-            kubelet: Arc::clone(&self),
-            pods,
-            nodes,
-            running: HashMap::new(),
-            bound: HashMap::new(),
-            leaving: HashMap::new(),
-            tasks: tasks.clone(),
-        };
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => break,
-                heard = heard.recv() => match heard {
-                    Some(heard) => desk.hear(heard),
-                    None => break,
-                },
-            }
-        }
-        for running in desk.running.values() {
-            running.stop.cancel();
-        }
-        tasks.close();
-        tasks.wait().await;
     }
 
     /// Ok when the container is to be executed; else why not, which is None when nothing is executed here at all.
@@ -317,161 +265,4 @@ async fn insist<F: Future<Output = kube::Result<()>>>(stop: &CancellationToken, 
 
 fn named(pod: &Pod) -> (String, String) {
     (pod.metadata.name.clone().unwrap_or_default(), pod.metadata.namespace.clone().unwrap_or_default())
-}
-
-fn uid(pod: &Pod) -> String {
-    pod.metadata.uid.clone().unwrap_or_default()
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
-}
-
-/// Decides for every pod that is heard of; the only place that starts and stops them.
-struct Desk {
-    kubelet: Arc<Kubelet>,
-    pods: Store<Pod>,
-    nodes: Store<Node>,
-    running: HashMap<String, Running>,
-    /// Pods given to a node that the cache does not show there yet.
-    bound: HashMap<String, String>,
-    /// Deleted pods whose end was or is being confirmed.
-    leaving: HashMap<String, ()>,
-    tasks: TaskTracker,
-}
-
-impl Desk {
-    fn hear(&mut self, heard: Heard) {
-        match heard {
-            Heard::Pod(pod) => self.pod(&pod),
-            Heard::PodGone(uid) => self.forget(&uid),
-            Heard::AllPods(uids) => {
-                let known: Vec<String> = self.running.keys().chain(self.bound.keys()).cloned().collect();
-                for uid in known.iter().filter(|uid| !uids.contains(uid)) {
-                    self.forget(uid);
-                }
-                for pod in self.pods.state() {
-                    self.pod(&pod);
-                }
-            }
-            Heard::Node(node) => {
-                let kubelet = Arc::clone(&self.kubelet);
-                let ready = node.clone();
-                self.tasks.spawn(async move { kubelet.make_ready(&ready).await });
-                self.node_changed(&node);
-            }
-        }
-    }
-
-    fn node_changed(&mut self, node: &Node) {
-        let name = node.metadata.name.as_deref();
-        for pod in self.pods.state() {
-            let on = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-            if on.is_none() || (on == name && !self.running.contains_key(&uid(&pod))) {
-                self.pod(&pod);
-            }
-        }
-    }
-
-    fn forget(&mut self, uid: &str) {
-        if let Some(running) = self.running.remove(uid) {
-            running.stop.cancel();
-        }
-        self.bound.remove(uid);
-        self.leaving.remove(uid);
-    }
-
-    fn pod(&mut self, pod: &Pod) {
-        let uid = uid(pod);
-        if pod.metadata.deletion_timestamp.is_some() {
-            return self.leave(pod, uid);
-        }
-        if has_ended(pod) {
-            self.running.remove(&uid);
-            self.bound.remove(&uid);
-            return;
-        }
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty());
-        match node {
-            None => self.schedule(pod, uid),
-            Some(node) => {
-                self.bound.remove(&uid);
-                if let Some(running) = self.running.get(&uid) {
-                    // Nobody hears it once the pod has run to its end.
-                    let _ = running.updates.send(pod.clone());
-                } else if self.knows(&node) {
-                    self.start(pod, uid);
-                }
-            }
-        }
-    }
-
-    fn knows(&self, node: &str) -> bool {
-        self.nodes.find(|known| known.metadata.name.as_deref() == Some(node)).is_some()
-    }
-
-    fn start(&mut self, pod: &Pod, uid: String) {
-        let (updates, receiver) = watch::channel(pod.clone());
-        let stop = self.kubelet.stop.child_token();
-        self.running.insert(uid, Running { updates, stop: stop.clone() });
-        self.tasks.spawn(Run::pod(Arc::clone(&self.kubelet), pod.clone(), receiver, stop));
-    }
-
-    fn leave(&mut self, pod: &Pod, uid: String) {
-        if let Some(running) = self.running.get(&uid) {
-            running.stop.cancel();
-        }
-        if self.leaving.insert(uid.clone(), ()).is_some() {
-            return;
-        }
-        let kubelet = Arc::clone(&self.kubelet);
-        let pod = pod.clone();
-        // The run holds the receiving end for as long as its containers live.
-        let updates = self.running.get(&uid).map(|running| running.updates.clone());
-        self.tasks.spawn(async move {
-            if let Some(updates) = updates {
-                updates.closed().await;
-            }
-            insist(&kubelet.stop, || kubelet.let_go(&pod)).await;
-        });
-    }
-
-    fn schedule(&mut self, pod: &Pod, uid: String) {
-        let gated =
-            pod.spec.as_ref().is_some_and(|spec| spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()));
-        if gated || self.bound.contains_key(&uid) {
-            return;
-        }
-        let nodes: Vec<Node> = self.nodes.state().iter().map(|node| (**node).clone()).collect();
-        let kubelet = Arc::clone(&self.kubelet);
-        let pod = pod.clone();
-        match schedule::place(&pod, &nodes, &self.load()) {
-            Ok(node) => {
-                self.bound.insert(uid, node.clone());
-                self.tasks.spawn(async move { insist(&kubelet.stop, || kubelet.bind(&pod, &node)).await });
-            }
-            Err(message) => {
-                let said =
-                    pod.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
-                        conditions.iter().any(|condition| condition.message.as_deref() == Some(message.as_str()))
-                    });
-                if !said {
-                    self.tasks.spawn(async move { kubelet.write_unschedulable(&pod, &message).await });
-                }
-            }
-        }
-    }
-
-    fn load(&self) -> BTreeMap<String, usize> {
-        let mut load: BTreeMap<String, usize> = BTreeMap::new();
-        for pod in self.pods.state().iter().filter(|pod| !has_ended(pod)) {
-            if let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) {
-                *load.entry(node).or_default() += 1;
-            }
-        }
-        for node in self.bound.values() {
-            *load.entry(node.clone()).or_default() += 1;
-        }
-        load
-    }
 }
