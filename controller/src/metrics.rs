@@ -190,9 +190,9 @@ impl Metrics {
         self.all.objects.get_or_create_owned(&KindLabel { kind })
     }
 
-    /// How many objects of that kind do not decode.
-    pub fn cache_unreadable(&self, kind: &'static str, count: usize) {
-        self.all.unreadable.get_or_create(&KindLabel { kind }).set(count as i64);
+    /// So many objects more, or less, of that kind do not decode.
+    pub fn cache_unreadable(&self, kind: &'static str, more: i64) {
+        self.all.unreadable.get_or_create(&KindLabel { kind }).inc_by(more);
     }
 
     /// A watch of that kind failed.

@@ -83,6 +83,7 @@ impl<K: Kept> Objects<K> {
                 options: options.clone(),
                 metrics: metrics.clone(),
                 unreadable: HashMap::new(),
+                counted: 0,
                 page: Some(PAGE),
             };
             let stop = stop.clone();
@@ -101,6 +102,8 @@ struct Feed<K, W> {
     metrics: Metrics,
     /// Objects that cannot be read, with the reason that was told.
     unreadable: HashMap<Key, String>,
+    /// How many of them are in the metrics.
+    counted: i64,
     page: Option<u32>,
 }
 
@@ -235,8 +238,8 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         self.tell_done(round);
     }
 
-    fn tell_done(&self, round: u64) {
-        self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
+    fn tell_done(&mut self, round: u64) {
+        self.count_unreadable();
         if let Some(rounds) = self.cache.shared.rounds.get(self.source) {
             rounds.done.send_replace(round);
         }
@@ -291,9 +294,8 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             }
             WatchEvent::Deleted(object) => {
                 let key = Key::of(&object);
-                if self.unreadable.remove(&key).is_some() {
-                    self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
-                }
+                self.unreadable.remove(&key);
+                self.count_unreadable();
                 self.cache.gone(&key, version_of(&object));
                 object.resource_version()
             }
@@ -309,9 +311,8 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         let (key, version) = (Key::of(&object), version_of(&object));
         match object.open() {
             Ok(object) => {
-                if self.unreadable.remove(&key).is_some() {
-                    self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
-                }
+                self.unreadable.remove(&key);
+                self.count_unreadable();
                 self.cache.applied(object);
             }
             Err(invalid) => {
@@ -324,8 +325,16 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
                     }
                     self.unreadable.insert(key, invalid.error);
                 }
-                self.metrics.cache_unreadable(K::KIND, self.unreadable.len());
+                self.count_unreadable();
             }
+        }
+    }
+    /// The number is that of all sources of the kind.
+    fn count_unreadable(&mut self) {
+        let now = i64::try_from(self.unreadable.len()).unwrap_or(i64::MAX);
+        let more = now - std::mem::replace(&mut self.counted, now);
+        if more != 0 {
+            self.metrics.cache_unreadable(K::KIND, more);
         }
     }
 }

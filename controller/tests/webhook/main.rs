@@ -14,4 +14,5 @@ mod caches;
 mod contradictions;
 mod repeats;
 mod resolved;
+mod storms;
 mod world;
