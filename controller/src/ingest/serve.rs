@@ -66,9 +66,6 @@ pub async fn serve(listener: TcpListener, ingest: Ingest, stop: CancellationToke
         _ => None,
     };
     let address = listener.local_addr().map_err(Error::Serve)?;
-    if inner.http.token_file.is_none() && !address.ip().is_loopback() {
-        warn!("no http.token-file is set: whoever can reach {address} can raise alerts");
-    }
     let background = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(guard.clone().follow(background.clone()));

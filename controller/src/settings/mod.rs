@@ -357,6 +357,11 @@ impl Settings {
         }
     }
 
+    /// Whether other machines can reach the webhook without showing a token.
+    pub fn is_open(&self) -> bool {
+        self.http.token_file.is_none() && !self.http.listen.ip().is_loopback()
+    }
+
     fn checked(self) -> Result<Self, Error> {
         let Lease { duration, renew_deadline, retry_period, .. } = self.lease;
         if renew_deadline >= duration {
