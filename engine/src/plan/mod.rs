@@ -150,6 +150,10 @@ pub struct ActionPatch {
     pub patch: Value,
 }
 
+/// How often an alert that waits for another one's action looks again. Not everything that ends the wait is an event
+/// on this alert, and an action that cannot be stopped is waited for only so long.
+const WAIT: SignedDuration = SignedDuration::from_secs(30);
+
 /// Decides what to do about an alert.
 pub fn plan(seen: &Snapshot, now: Timestamp) -> Plan {
     if seen.alert.metadata.deletion_timestamp.is_some() {
@@ -191,6 +195,9 @@ fn assemble(seen: &Snapshot, ledger: &Ledger<'_>, decided: Decided, now: Timesta
         Decision::Hold(refusal) => {
             wakes.extend(refusal.next_try);
             wakes.extend(stale_at(seen));
+            if refusal.reason == Reason::EarlierAction {
+                wakes.push(later(now, WAIT));
+            }
         }
         Decision::Rest(Rest::Repeats { due, heard_since: true }) => wakes.push(*due),
         _ => {}

@@ -10,7 +10,7 @@ use super::action::{ActionKind, STOPPED_ANNOTATION};
 use super::snapshot::Settings;
 use super::template::CompiledTemplate;
 use crate::render::checks::{self, ServiceAccount};
-use crate::render::{Flaw, Parameters, fill};
+use crate::render::{Flaw, Parameters};
 use crate::scope::ObjectName;
 
 const ARGO_COMPLETED_LABEL: &str = "workflows.argoproj.io/completed";
@@ -83,7 +83,7 @@ pub(super) fn render(
         return Err(other_namespace("spec.namespace", asked, &namespace));
     }
     let parameters = parameters(alert, settings).map_err(|differ| Flaw::new(differ.to_string()))?;
-    let mut object = fill(&template.manifest.evaluate(&parameters)?)?;
+    let mut object = template.manifest.render(&parameters)?;
     let kind = ActionKind::from(checks::object(&object)?);
     if let Some(asked) = checks::namespace(&object).filter(|asked| *asked != namespace) {
         return Err(other_namespace("metadata.namespace", asked, &namespace));

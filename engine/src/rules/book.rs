@@ -14,7 +14,7 @@ use aho_corasick::AhoCorasick;
 
 use super::compile::{AlertFacts, BrokenRule, CompiledRule};
 use super::lint::{self, Overlap};
-use super::pattern::Condition;
+use super::pattern::{Condition, fold};
 use super::rank::{self, Choice, Match};
 use crate::scope::{Namespaces, ObjectName};
 
@@ -196,7 +196,7 @@ impl Index {
                 }
             }
         }
-        match AhoCorasick::builder().ascii_case_insensitive(true).build(&texts) {
+        match AhoCorasick::new(&texts) {
             Ok(automaton) => index.automaton = Some(automaton),
             // More text than an automaton can number: every rule is tried, which is slow and right.
             Err(_) => index.unfiltered = (0..index.listed.len()).collect(),
@@ -208,7 +208,8 @@ impl Index {
     fn candidates<'a>(&'a self, type_: &str) -> impl Iterator<Item = &'a Entry> {
         let mut positions = self.unfiltered.clone();
         if let Some(automaton) = &self.automaton {
-            let found = automaton.find_overlapping_iter(type_);
+            let folded = fold(type_);
+            let found = automaton.find_overlapping_iter(&folded);
             positions.extend(found.filter_map(|text| self.owners.get(text.pattern().as_usize()).copied()));
         }
         positions.sort_unstable();

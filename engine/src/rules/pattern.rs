@@ -26,7 +26,7 @@ pub(super) struct Condition {
 pub(super) struct Pattern {
     text: String,
     search: Search,
-    /// In lower case; each match holds at least one of these. `None`: nothing is known.
+    /// Folded; each match, folded, holds at least one of these. `None`: nothing is known.
     required: Option<Vec<String>>,
     /// The one text that the pattern matches from end to end, if there is just one.
     witness: Option<String>,
@@ -80,7 +80,7 @@ impl Pattern {
         &self.text
     }
 
-    /// Texts in lower case of which each match holds at least one.
+    /// Folded texts of which each match, folded, holds at least one.
     pub(super) fn required(&self) -> Option<&[String]> {
         self.required.as_deref()
     }
@@ -156,8 +156,21 @@ fn witness(hir: &Hir) -> Option<String> {
     .filter(|text| !text.is_empty() || matches!(hir.kind(), HirKind::Look(_)))
 }
 
-/// Texts in lower case of which each match holds at least one. Comparing without regard to case keeps `(?i)` patterns
-/// in the prefilter; the pattern itself decides afterwards.
+/// A text without its case, so that `(?i)` patterns require a text as well. Two letters outside of ASCII are other
+/// cases of ASCII letters: the Kelvin sign and the long s.
+pub(super) fn fold(text: &str) -> String {
+    text.chars().map(fold_letter).collect()
+}
+
+fn fold_letter(letter: char) -> char {
+    match letter {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        _ => letter.to_ascii_lowercase(),
+    }
+}
+
+/// Folded texts of which each match, folded, holds at least one. The pattern itself decides afterwards.
 fn required(hir: &Hir) -> Option<Vec<String>> {
     if let Some(text) = folded(hir) {
         return Some(vec![text]);
@@ -193,15 +206,15 @@ fn shortest(texts: &[String]) -> usize {
     texts.iter().map(String::len).min().unwrap_or(0)
 }
 
-/// The lower-case text of a literal, or of a class that holds one letter in both cases.
+/// The folded text of a literal, or of a class that holds one letter in its cases.
 fn folded(hir: &Hir) -> Option<String> {
     match hir.kind() {
-        HirKind::Literal(literal) => utf8(&literal.0).map(str::to_ascii_lowercase),
+        HirKind::Literal(literal) => utf8(&literal.0).map(fold),
         HirKind::Class(Class::Unicode(class)) => {
             let mut letters = class.ranges().iter().flat_map(|range| [range.start(), range.end()]);
-            let first = letters.next()?.to_ascii_lowercase();
+            let first = fold_letter(letters.next()?);
             let narrow = class.ranges().iter().all(|range| range.start() == range.end());
-            (narrow && letters.all(|letter| letter.to_ascii_lowercase() == first)).then(|| first.to_string())
+            (narrow && letters.all(|letter| fold_letter(letter) == first)).then(|| first.to_string())
         }
         _ => None,
     }
@@ -263,7 +276,7 @@ mod tests {
             ("NodeDown", Some(&["nodedown"])),
             ("^NodeDown$", Some(&["nodedown"])),
             ("Node.*Issues", Some(&["issues"])),
-            ("(?i)nodedown", Some(&["nodedown"])),
+            ("(?i)DiskPressure", Some(&["diskpressure"])),
             ("Disk|Memory", Some(&["disk", "memory"])),
             ("(Disk)?Memory", Some(&["memory"])),
             (".*", None),
@@ -278,10 +291,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_match_holds_a_required_text(text in "[a-cA-C|()?*+.\\[\\]^$i:]{1,12}", type_ in "[a-cA-C]{0,8}") {
+        fn every_match_holds_a_required_text(text in "(\\(\\?i\\))?[a-cksKS\u{212a}\u{17f}|()?*+.\\[\\]^$]{1,12}", type_ in "[a-cksKS\u{212a}\u{17f}]{0,8}") {
             if let Ok(pattern) = Pattern::parse(&text) && pattern.is_found_in(&type_) && let Some(texts) = pattern.required() {
-                let lower = type_.to_ascii_lowercase();
-                prop_assert!(texts.iter().any(|part| lower.contains(part.as_str())), "{text} in {type_}: {texts:?}");
+                let folded = fold(&type_);
+                prop_assert!(texts.iter().any(|part| folded.contains(part.as_str())), "{text} in {type_}: {texts:?}");
             }
         }
 
