@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aegis_crds::names;
+use aegis_engine::plan::STOPPED_ANNOTATION;
 
 use crate::cache::{Kept, Objects};
 
@@ -50,9 +50,9 @@ impl kube::Resource for Workflow {
     }
 }
 
-/// Our Workflows, by the UID of their alert.
+/// Our Workflows, by the name of their alert.
 pub type Workflows = Objects<PartialObjectMeta<Workflow>>;
-/// Our Jobs, by the UID of their alert.
+/// Our Jobs, by the name of their alert.
 pub type Jobs = Objects<Job>;
 /// The nodes that Aegis leaves alone.
 pub type OptedOut = Objects<PartialObjectMeta<Node>>;
@@ -71,11 +71,12 @@ impl Kept for PartialObjectMeta<Workflow> {
     const KIND: &'static str = "Workflow";
 
     fn trim(&mut self) {
+        self.types = None;
         trim_metadata(&mut self.metadata);
     }
 
     fn index(&self) -> Option<String> {
-        self.labels().get(names::ALERT_UID_LABEL).cloned()
+        owner(&self.metadata)
     }
 }
 
@@ -89,7 +90,7 @@ impl Kept for Job {
     }
 
     fn index(&self) -> Option<String> {
-        self.labels().get(names::ALERT_UID_LABEL).cloned()
+        owner(&self.metadata)
     }
 }
 
@@ -97,6 +98,7 @@ impl Kept for PartialObjectMeta<Node> {
     const KIND: &'static str = "Node";
 
     fn trim(&mut self) {
+        self.types = None;
         let meta = &mut self.metadata;
         *meta = ObjectMeta {
             name: meta.name.take(),
@@ -107,10 +109,16 @@ impl Kept for PartialObjectMeta<Node> {
     }
 }
 
+/// The name of the alert that controls the object. A label could not hold every name.
+fn owner(meta: &ObjectMeta) -> Option<String> {
+    let mut owners = meta.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true) && owner.kind == "AegisAlert").map(|owner| owner.name.clone())
+}
+
 /// Keeps who the object is, whose, how Argo says that it stands, and what holds it.
 fn trim_metadata(meta: &mut ObjectMeta) {
     const LABELS: [&str; 4] = [names::ALERT_LABEL, names::ALERT_UID_LABEL, names::PHASE_LABEL, names::ATTEMPT_LABEL];
-    const ANNOTATIONS: [&str; 3] = [names::RULE_ANNOTATION, names::TEMPLATE_ANNOTATION, "aegis.io/stopped"];
+    const ANNOTATIONS: [&str; 3] = [names::RULE_ANNOTATION, names::TEMPLATE_ANNOTATION, STOPPED_ANNOTATION];
     let label = |name: &str| LABELS.contains(&name) || name == names::ARGO_PHASE_LABEL;
     let kept = |map: &mut Option<BTreeMap<String, String>>, keep: &dyn Fn(&str) -> bool| {
         if let Some(map) = map {

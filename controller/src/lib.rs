@@ -1,10 +1,13 @@
 //! The controller: webhooks in, actions out, status told. Everything here touches the cluster, the network or the
 //! clock; what to do is decided in `aegis-engine`.
 
+pub mod alert;
 pub mod backoff;
 pub mod cache;
 pub mod client;
 pub mod clock;
+pub mod context;
+pub mod definition;
 pub mod events;
 pub mod executors;
 pub mod ingest;
@@ -15,6 +18,12 @@ pub mod queue;
 pub mod settings;
 pub mod tally;
 pub mod telemetry;
+pub mod term;
+
+mod rule;
+mod run;
+mod template;
 
 pub use metrics::Metrics;
+pub use run::{Controller, Error, run};
 pub use settings::Settings;

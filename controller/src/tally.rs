@@ -15,18 +15,18 @@ use aegis_crds::rule::Tally;
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
 use aegis_engine::scope::ObjectName;
 use jiff::Timestamp;
+use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::warn;
 
 use crate::cache::{Kept, Objects};
+use crate::context::{FIELD_MANAGER, Failure, Lead};
 
 /// How often sums are written. Each write costs one request for each rule and template with a new ending.
 pub const FLUSH: Duration = Duration::from_secs(3);
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// Conflicts in a row before the rest is left for the next time.
 const TRIES: usize = 3;
 
@@ -112,14 +112,9 @@ impl Counts {
     }
 
     /// Writes every sum that changed. What could not be written is kept for the next time.
-    pub async fn flush(
-        &self,
-        client: &Client,
-        rules: &Objects<AegisAlertOpsRule>,
-        templates: &Objects<AegisOpsTemplate>,
-    ) {
-        write_all(client, &self.rules, rules).await;
-        write_all(client, &self.templates, templates).await;
+    pub async fn flush(&self, lead: &Lead) {
+        write_all(lead, &self.rules, lead.context.rules.objects()).await;
+        write_all(lead, &self.templates, lead.templates.objects()).await;
     }
 }
 
@@ -167,45 +162,38 @@ fn add(pending: &Mutex<Pending>, name: Option<ObjectName>, endings: Endings) {
     *sum = sum.plus(endings);
 }
 
-async fn write_all<K: Counted>(client: &Client, pending: &Mutex<Pending>, cache: &Objects<K>) {
+async fn write_all<K: Counted>(lead: &Lead, pending: &Mutex<Pending>, cache: &Objects<K>) {
     let doubtful = std::mem::take(&mut lock(pending).doubtful);
     for (name, endings) in doubtful {
-        let api: Api<K> = Api::namespaced(client.clone(), &name.namespace);
-        match tokio::time::timeout(TIMEOUT, api.get_opt(&name.name)).await {
-            Ok(Ok(Some(stored))) if endings.is_after(&stored.tally()) => add(pending, Some(name), endings),
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) => lock(pending).doubtful.push((name, endings)),
+        let api: Api<K> = Api::namespaced(lead.context.client.clone(), &name.namespace);
+        match lead.request(api.get_opt(&name.name)).await {
+            Ok(Some(stored)) if endings.is_after(&stored.tally()) => add(pending, Some(name), endings),
+            Ok(_) => {}
+            Err(_) => lock(pending).doubtful.push((name, endings)),
         }
     }
     let sums = std::mem::take(&mut lock(pending).sums);
     for (name, endings) in sums {
-        let api = Api::namespaced(client.clone(), &name.namespace);
-        match tokio::time::timeout(TIMEOUT, write(&api, cache, &name, endings)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error @ kube::Error::Api(_))) => {
-                warn!(object = %name, "could not write how many actions of {name} ended: {error}");
-                add(pending, Some(name), endings);
-            }
-            Ok(Err(error)) => {
-                warn!(object = %name, "no answer to how many actions of {name} ended: {error}");
-                lock(pending).doubtful.push((name, endings));
-            }
-            Err(_) => {
-                warn!(object = %name, "no answer in time to how many actions of {name} ended");
-                lock(pending).doubtful.push((name, endings));
-            }
+        let Err(failure) = write(lead, cache, &name, endings).await else { continue };
+        warn!(object = %name, "could not write how many actions of {name} ended: {failure}");
+        if failure.leaves_doubt() {
+            lock(pending).doubtful.push((name, endings));
+        } else {
+            add(pending, Some(name), endings);
         }
     }
 }
 
 async fn write<K: Counted>(
-    api: &Api<K>,
+    lead: &Lead,
     cache: &Objects<K>,
     name: &ObjectName,
     endings: Endings,
-) -> Result<(), kube::Error> {
+) -> Result<(), Failure> {
+    let api: Api<K> = Api::namespaced(lead.context.client.clone(), &name.namespace);
     let held = cache.get(&name.namespace, &name.name);
     let Some(mut before) = held.map(|held| (held.tally(), held.resource_version())) else { return Ok(()) };
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let mut tries = 1;
     loop {
         let (tally, resource_version) = &before;
@@ -213,16 +201,16 @@ async fn write<K: Counted>(
             "metadata": {"resourceVersion": resource_version},
             "status": {K::FIELD: endings.added_to(tally)},
         });
-        match api.patch_status(&name.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        match lead.request(api.patch_status(&name.name, &parameters, &Patch::Merge(&patch))).await {
             Ok(written) => {
                 cache.insert(written);
                 return Ok(());
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => tries += 1,
-            Err(error) => return Err(error),
+            Err(failure) if failure.code() == Some(404) => return Ok(()),
+            Err(failure) if failure.code() == Some(409) && tries < TRIES => tries += 1,
+            Err(failure) => return Err(failure),
         }
-        let Some(now) = api.get_opt(&name.name).await? else { return Ok(()) };
+        let Some(now) = lead.request(api.get_opt(&name.name)).await? else { return Ok(()) };
         before = (now.tally(), now.resource_version());
     }
 }

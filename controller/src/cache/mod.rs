@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use aegis_crds::names::{FINGERPRINT_LABEL, fingerprint_label};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_engine::plan::TemplateBook;
 use aegis_engine::rules::RuleBook;
 use aegis_engine::scope::ObjectName;
 use kube::ResourceExt;
@@ -28,6 +29,9 @@ pub type Alerts = Objects<AegisAlert>;
 
 /// All rules of the watched namespaces, and the book to choose from.
 pub type Rules = Compiled<RuleBook>;
+
+/// All templates of the watched namespaces, parsed.
+pub type Templates = Compiled<TemplateBook>;
 
 impl Kept for AegisAlert {
     const KIND: &'static str = "AegisAlert";
@@ -62,6 +66,22 @@ impl Book for RuleBook {
     }
 
     fn with(&self, object: &AegisAlertOpsRule) -> Self {
+        self.with(object)
+    }
+
+    fn without(&self, key: &Key) -> Self {
+        self.without(&ObjectName::new(&key.namespace, &key.name))
+    }
+}
+
+impl Book for TemplateBook {
+    type Object = AegisOpsTemplate;
+
+    fn anew(&self, objects: &[Arc<AegisOpsTemplate>]) -> Self {
+        Self::of(self.namespaces().clone(), objects.iter().map(Arc::as_ref))
+    }
+
+    fn with(&self, object: &AegisOpsTemplate) -> Self {
         self.with(object)
     }
 

@@ -1,0 +1,173 @@
+//! Which alerts to look at: those that something happened to, and those that wait for something that happened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aegis_crds::AegisAlert;
+use aegis_engine::guard::Reason;
+use aegis_engine::plan::ActionKind;
+use kube::{Resource, ResourceExt};
+
+use super::probe;
+use crate::cache::{Book, Changes, Compiled, Kept, Key, Objects};
+use crate::context::Lead;
+use crate::queue::{Lane, Queue};
+
+/// Alerts of one fingerprint that are looked at together; a fingerprint with more is not one incident's.
+const MOST_SIBLINGS: usize = 64;
+
+/// Feeds the queue until it is dropped. It begins with every alert.
+pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
+    tokio::join!(
+        alerts(lead, queue),
+        actions(lead, queue, ActionKind::Workflow, &lead.workflows),
+        actions(lead, queue, ActionKind::Job, &lead.jobs),
+        definitions(lead, queue, &lead.context.rules),
+        definitions(lead, queue, &lead.templates),
+        opted_out(lead, queue),
+        missing_kinds(lead, queue),
+    );
+}
+
+async fn alerts(lead: &Lead, queue: &Queue<Key>) {
+    let mut changes = lead.context.alerts.subscribe();
+    loop {
+        let key = changes.next().await;
+        let alert = lead.context.alerts.find(&key);
+        let version = alert.as_ref().and_then(|alert| alert.resource_version());
+        if !lead.memory.is_own_alert(&key, version.as_deref()) {
+            let lane = alert.as_ref().map_or(Lane::Fresh, |alert| lane(alert));
+            queue.push(key.clone(), lane);
+        }
+        if let Some(index) = alert.and_then(|alert| alert.index()) {
+            siblings(lead, queue, &index, &key);
+        }
+    }
+}
+
+/// What waits for an alert of its own fingerprint: it may be over now.
+fn siblings(lead: &Lead, queue: &Queue<Key>, index: &str, except: &Key) {
+    let all = lead.context.alerts.indexed(index);
+    if all.len() > MOST_SIBLINGS {
+        return;
+    }
+    for sibling in all {
+        let key = Key::of(sibling.as_ref());
+        if key != *except && waits_for(&sibling) == Some(Reason::EarlierAction) {
+            queue.push(key, Lane::Again);
+        }
+    }
+}
+
+async fn actions<K: Kept>(lead: &Lead, queue: &Queue<Key>, kind: ActionKind, cache: &Objects<K>) {
+    let mut changes = cache.subscribe();
+    // The alerts of actions whose names do not tell; others need not be remembered.
+    let mut alerts = HashMap::new();
+    loop {
+        let key = changes.next().await;
+        let action = cache.find(&key);
+        let version = action.as_ref().and_then(|action| action.resource_version());
+        let own = lead.memory.is_own_action(kind, &key, version.as_deref());
+        let alert = match action.as_ref().map(|action| action.index()) {
+            Some(Some(name)) => {
+                let alert = Key::new(&key.namespace, name);
+                if told_by_name(&key).as_ref() != Some(&alert) {
+                    alerts.insert(key.clone(), alert.clone());
+                }
+                Some(alert)
+            }
+            Some(None) => None,
+            None => alerts.remove(&key).or_else(|| told_by_name(&key)),
+        };
+        if let Some(alert) = alert.filter(|_| !own) {
+            // A sibling may wait for this action to end.
+            if let Some(index) = lead.context.alerts.find(&alert).and_then(|alert| alert.index()) {
+                siblings(lead, queue, &index, &alert);
+            }
+            queue.push(alert, Lane::Fresh);
+        }
+    }
+}
+
+/// The alert that an action's name begins with: "-" and eight characters follow it.
+fn told_by_name(action: &Key) -> Option<Key> {
+    let (alert, digits) = action.name.rsplit_once('-')?;
+    (digits.len() == 8).then(|| Key::new(&action.namespace, alert))
+}
+
+/// Wakes what waits for a rule or a template when one was written. Changes of their status are nobody's business.
+async fn definitions<B: Book>(lead: &Lead, queue: &Queue<Key>, compiled: &Compiled<B>) {
+    let mut changes = compiled.objects().subscribe();
+    let mut known: HashMap<Key, Option<i64>> = HashMap::new();
+    loop {
+        let first = changes.next().await;
+        let mut written = false;
+        for key in std::iter::once(first).chain(std::iter::from_fn(|| changes.try_next())) {
+            let generation = compiled.objects().find(&key).map(|object| object.meta().generation);
+            written |= match generation {
+                Some(generation) => known.insert(key, generation) != Some(generation),
+                None => known.remove(&key).is_some(),
+            };
+        }
+        if written {
+            compiled.caught_up().await;
+            wake(lead, queue, |_| true);
+        }
+    }
+}
+
+async fn opted_out(lead: &Lead, queue: &Queue<Key>) {
+    let mut changes = lead.opted_out.subscribe();
+    loop {
+        drain(&mut changes).await;
+        wake(lead, queue, |reason| reason == Reason::OptedOut);
+    }
+}
+
+async fn drain(changes: &mut Changes) {
+    changes.next().await;
+    while changes.try_next().is_some() {}
+}
+
+async fn missing_kinds(lead: &Lead, queue: &Queue<Key>) {
+    loop {
+        probe::next_kind(lead).await;
+        wake(lead, queue, |reason| reason == Reason::ExecutorMissing);
+    }
+}
+
+/// Has alerts looked at again that wait for something, if it is what happened.
+fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool) {
+    for alert in lead.context.alerts.all() {
+        if waits_for(&alert).is_some_and(&happened) {
+            queue.push(Key::of(alert.as_ref()), Lane::Again);
+        }
+    }
+}
+
+/// What an alert waits for, as its status says.
+fn waits_for(alert: &Arc<AegisAlert>) -> Option<Reason> {
+    let verdict = alert.status.as_ref()?.verdict.as_ref()?;
+    Reason::parse(&verdict.reason).filter(|reason| !reason.is_final())
+}
+
+/// What has not been told, or is under way, goes before what was told that it must wait.
+fn lane(alert: &AegisAlert) -> Lane {
+    let Some(status) = &alert.status else { return Lane::Fresh };
+    let ops = status.ops_status.as_ref();
+    let under_way = ops.is_none_or(|ops| ops.active.is_some_and(|active| active > 0));
+    if under_way || status.verdict.is_some() { Lane::Fresh } else { Lane::Again }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actions_name_tells_its_alert() {
+        let told = |name: &str| told_by_name(&Key::new("m", name)).map(|key| key.name);
+        assert_eq!(told("default-nodedown-abcdefghijklm-12345678").as_deref(), Some("default-nodedown-abcdefghijklm"));
+        assert_eq!(told("default-nodedown-9njt4-s82rh"), None, "a name of the first version");
+        assert_eq!(told("x"), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! The reconciler of alerts: look, decide, act, tell.
+//!
+//! `feed` says which alerts to look at; for each of them `gather` takes a snapshot, `aegis_engine::plan` decides,
+//! `execute` acts and `report` tells, until a plan has nothing left to do.
+
+mod actions;
+mod execute;
+mod feed;
+mod gather;
+mod memory;
+mod probe;
+mod report;
+mod stages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_engine::plan::{Decision, plan};
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::cache::Key;
+use crate::context::{Failure, Lead};
+use crate::queue::Queue;
+use execute::Progress;
+use report::Told;
+
+pub use memory::Memory;
+pub use stages::Stages;
+
+/// Plans in a row for one alert. The longest life of an alert takes fewer; more than that is a fault of ours that must
+/// not keep a worker for ever.
+const ROUNDS: usize = 32;
+/// Clocks can be set, and timers do not count suspended time: nothing waits for longer than this without a look.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Why an alert could not be dealt with for now.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Execute(#[from] execute::Error),
+    #[error(transparent)]
+    Report(#[from] report::Error),
+    #[error("{ROUNDS} plans in a row had something to do")]
+    NoEnd,
+}
+
+impl Error {
+    fn not_leading(&self) -> bool {
+        match self {
+            Self::Execute(error) => matches!(error.failure(), Failure::NotLeading),
+            Self::Report(report::Error(failure)) => matches!(failure, Failure::NotLeading),
+            Self::NoEnd => false,
+        }
+    }
+}
+
+/// When an alert is looked at again.
+enum Next {
+    /// There is no such alert.
+    Gone,
+    /// Then, or when something happens to it.
+    At(Option<Timestamp>),
+}
+
+/// Deals with alerts until `stop`; then finishes those in hand.
+pub async fn drive(lead: Arc<Lead>, stop: CancellationToken) {
+    let queue = Arc::new(Queue::new());
+    let mut workers = JoinSet::new();
+    for _ in 0..lead.context.settings.workers {
+        workers.spawn(work(lead.clone(), queue.clone(), stop.clone()));
+    }
+    stop.run_until_cancelled(feed::follow(&lead, &queue)).await;
+    while workers.join_next().await.is_some() {}
+    if lead.is_terminating().await {
+        let_go(&lead).await;
+    }
+}
+
+async fn work(lead: Arc<Lead>, queue: Arc<Queue<Key>>, stop: CancellationToken) {
+    let next = async || {
+        lead.context.patience.wait().await;
+        queue.next().await
+    };
+    while let Some(key) = stop.run_until_cancelled(next()).await {
+        match Box::pin(reconcile(&lead, &key)).await {
+            Ok(Next::Gone) => {
+                lead.memory.forget(&key);
+                queue.forget(&key);
+            }
+            Ok(Next::At(time)) => queue.done(&key, time.map(until)),
+            Err(error) => {
+                let wait = queue.failed(&key, lead.context.patience.remaining());
+                // The term is over, or about to be renewed: nothing is wrong with the alert.
+                if error.not_leading() {
+                    continue;
+                }
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                warn!(alert = %key, "alert {key}: {error}: {cause}; trying again in {wait:?}");
+            }
+        }
+    }
+}
+
+fn until(time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO).min(LONGEST_WAIT)
+}
+
+/// Brings one alert as far as it can be brought now. Run twice, the second run changes nothing.
+async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
+    let alert = lead.context.alerts.find(key);
+    let uid = alert.as_ref().and_then(|alert| alert.metadata.uid.clone());
+    for action in actions::held(lead, key) {
+        if action.is_kept() && action.owner != uid {
+            execute::release_orphan(lead, key, &action).await?;
+        }
+    }
+    let Some(alert) = alert else { return Ok(Next::Gone) };
+    report::settle_doubt(lead, &alert);
+    let Some(mut seen) = gather::snapshot(lead, key, lead.memory.trouble(&alert)) else { return Ok(Next::Gone) };
+
+    for _ in 0..ROUNDS {
+        let plan = plan(&seen, Timestamp::now());
+        debug!(alert = %key, "alert {key}: {:?}", plan.decision);
+        let kind = match &plan.decision {
+            Decision::Start(remedy) => Some(remedy.kind),
+            _ => None,
+        };
+        let mut steps = plan.steps.into_iter();
+        let mut acted = false;
+        loop {
+            match execute::carry_out(lead, &mut seen, &mut steps, &mut acted).await? {
+                Progress::Tell(done) => match report::publish(lead, &mut seen, &done).await? {
+                    Told::Written => acted = true,
+                    Told::NotWorthIt => {}
+                    Told::Changed => break,
+                    Told::Gone => return Ok(Next::Gone),
+                },
+                Progress::Replan => break,
+                Progress::Started(action) => {
+                    lead.memory.made(&seen.alert);
+                    report::started(lead, &seen.alert, &action);
+                    break;
+                }
+                Progress::NameTaken(holder) => {
+                    report::name_taken(lead, &seen.alert, &holder);
+                    break;
+                }
+                Progress::Trouble(obstacle) => {
+                    let at_least = lead.context.patience.remaining();
+                    let kind = kind.unwrap_or(aegis_engine::plan::ActionKind::Workflow);
+                    seen.trouble = Some(lead.memory.met(&seen.alert, obstacle, kind, at_least));
+                    break;
+                }
+                Progress::Deleted => return Ok(Next::Gone),
+                // What was done may make something else due: only a plan without steps is the last one.
+                Progress::Complete if acted => break,
+                Progress::Complete => return Ok(Next::At(plan.next_look)),
+            }
+        }
+    }
+    Err(Error::NoEnd)
+}
+
+/// In a namespace that goes away nobody will ever read an outcome: what our finalizer keeps would keep the namespace.
+async fn let_go(lead: &Lead) {
+    let mut all = actions::all(lead);
+    all.retain(|(_, action)| action.is_kept());
+    for (namespace, action) in all {
+        if let Err(error) = execute::release(lead, &namespace, &action).await {
+            warn!(action = %action.name, "{error}");
+        }
+    }
+}

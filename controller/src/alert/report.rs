@@ -1,0 +1,273 @@
+//! Tell: the only place of the reconciler that writes an alert's status, and what goes with a status that is written:
+//! counts, metrics, Events, the log.
+
+use std::sync::Arc;
+
+use aegis_crds::AegisAlert;
+use aegis_crds::alert::{ActionStatus, AlertOpsStatus, AlertStatus};
+use aegis_engine::guard::Reason;
+use aegis_engine::plan::{SeenAction, Snapshot};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::Value;
+use tracing::{info, warn};
+
+use super::execute::Done;
+use super::gather;
+use crate::context::{FIELD_MANAGER, Failure, Lead};
+use crate::events::{self, Note, Weight};
+use crate::metrics::Stage;
+
+/// What came of a status that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It stands there.
+    Written,
+    /// It says nothing that people or programs need to read.
+    NotWorthIt,
+    /// The alert has changed since: decide again.
+    Changed,
+    /// The alert is gone.
+    Gone,
+}
+
+/// A status could not be written. It is tried again with the next plan.
+#[derive(Debug, thiserror::Error)]
+#[error("could not write the status")]
+pub struct Error(#[source] pub Failure);
+
+/// Writes the status that a plan asked for, now that all before it is done.
+pub async fn publish(lead: &Lead, seen: &mut Snapshot, done: &Done) -> Result<Told, Error> {
+    if only_moves_the_next_try(done.patch()) {
+        return Ok(Told::NotWorthIt);
+    }
+    let before = seen.alert.clone();
+    let (namespace, name) = (before.namespace().unwrap_or_default(), before.name_any());
+    let api: Api<AegisAlert> = Api::namespaced(lead.context.client.clone(), &namespace);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match lead.request(api.patch_status(&name, &parameters, &Patch::Merge(done.patch()))).await {
+        Ok(after) => {
+            lead.memory.wrote_alert(&after);
+            lead.context.alerts.insert(after.clone());
+            seen.alert = Arc::new(after);
+            tell_changes(lead, &before, &seen.alert);
+            Ok(Told::Written)
+        }
+        Err(failure) if failure.code() == Some(404) => {
+            lead.context.alerts.remove_if(&namespace, &name, &before.uid().unwrap_or_default());
+            Ok(Told::Gone)
+        }
+        Err(failure) if failure.code() == Some(409) => match gather::fresh(lead, &before).await.map_err(Error)? {
+            Some(fresh) => {
+                settle_doubt(lead, &fresh);
+                seen.alert = Arc::new(fresh);
+                Ok(Told::Changed)
+            }
+            None => Ok(Told::Gone),
+        },
+        Err(failure) => {
+            if failure.leaves_doubt() {
+                lead.memory.doubt(&before, done.patch());
+            }
+            Err(Error(failure))
+        }
+    }
+}
+
+/// If the answer to a status write was lost, and the alert shows now that it was written, tells what goes with it.
+pub fn settle_doubt(lead: &Lead, alert: &AegisAlert) {
+    if let Some(doubt) = lead.memory.settle(alert).filter(|doubt| was_ours(&doubt.patch, alert)) {
+        tell_changes(lead, &doubt.before, alert);
+    }
+}
+
+/// Whether a patch says nothing but when the next try is. An action that cannot be made is told once, not with every
+/// try: a burst of alerts must not turn an outage of the API server into a storm of writes.
+fn only_moves_the_next_try(patch: &Value) -> bool {
+    let only = |value: &Value, key: &str| {
+        let map = value.as_object().filter(|map| map.len() == 1)?;
+        map.get(key).cloned()
+    };
+    patch
+        .get("status")
+        .and_then(|status| only(status, "verdict"))
+        .and_then(|verdict| only(&verdict, "nextTry"))
+        .is_some()
+}
+
+/// Whether the actions that the patch carries are those that stand in status, ends and all.
+fn was_ours(patch: &Value, alert: &AegisAlert) -> bool {
+    let Some(actions) = patch.pointer("/status/actions") else { return false };
+    let stored = alert.status.as_ref().map(|status| &status.actions);
+    stored.and_then(|stored| serde_json::to_value(stored).ok()).is_some_and(|stored| stored == *actions)
+}
+
+/// Counts, times, logs and tells what is new in a status that was written.
+fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
+    let known = |uid: &str| actions(before).iter().find(|action| action.uid.as_deref() == Some(uid));
+    for action in actions(after) {
+        let Some(uid) = action.uid.as_deref() else { continue };
+        let old = known(uid);
+        if old.is_none() {
+            begun(lead, after, action);
+        }
+        let ran = |action: &ActionStatus| action.status == Some(AlertOpsStatus::Running);
+        if ran(action) && !old.is_some_and(ran) {
+            lead.stages.runs(&lead.context.metrics, uid, action);
+        }
+        if action.completion_time.is_some() && old.is_none_or(|old| old.completion_time.is_none()) {
+            ended(lead, after, uid, action);
+        }
+    }
+    let reason = |alert: &AegisAlert| {
+        let verdict = alert.status.as_ref().and_then(|status| status.verdict.as_ref());
+        verdict.map(|verdict| (verdict.reason.clone(), verdict.message.clone()))
+    };
+    if let Some((word, message)) = reason(after).filter(|now| reason(before).is_none_or(|old| old.0 != now.0)) {
+        held(lead, after, &word, &message);
+    }
+}
+
+fn actions(alert: &AegisAlert) -> &[ActionStatus] {
+    alert.status.as_ref().map(|status| status.actions.as_slice()).unwrap_or_default()
+}
+
+fn begun(lead: &Lead, alert: &AegisAlert, action: &ActionStatus) {
+    let (name, kind, id) = (alert.name_any(), &action.kind, &action.name);
+    info!(alert = %name, action = %id, rule = %action.rule, "{kind} {id} is there for {name}");
+    // For an attempt after the first, or for Resolved, the alert was stored long before.
+    let first = action.attempt == 1 && action.phase == alert.spec.status;
+    if let (true, Some(made), Some(stored)) = (first, action.start_time, alert.creation_timestamp()) {
+        lead.context.metrics.stage(Stage::Triggered, made.duration_since(stored.0));
+    }
+}
+
+fn ended(lead: &Lead, alert: &AegisAlert, uid: &str, action: &ActionStatus) {
+    let ActionStatus { kind, name: id, rule, status, reason, message, .. } = action;
+    let name = alert.name_any();
+    lead.counts.ended(action);
+    lead.stages.ended(&lead.context.metrics, uid, action);
+    let took = match (action.start_time, action.completion_time) {
+        (Some(start), Some(end)) => aegis_engine::duration::brief(end.duration_since(start)),
+        _ => "an unknown time".to_owned(),
+    };
+    if *status == Some(AlertOpsStatus::Succeeded) {
+        lead.context.metrics.action("Succeeded", "");
+        info!(alert = %name, action = %id, rule = %rule, "{kind} {id} for {name} succeeded after {took}");
+        let message = format!("{kind} {id} succeeded after {took} (rule {rule})");
+        note(lead, events::alert(alert), Weight::Normal, "ActionSucceeded", message);
+        return;
+    }
+    lead.context.metrics.action("Failed", word(reason.as_deref()));
+    let why = match (reason.as_deref(), message.as_deref()) {
+        (Some(reason), Some(message)) => format!("{reason}: {message}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => "for no reason given".to_owned(),
+    };
+    warn!(alert = %name, action = %id, rule = %rule, "{kind} {id} for {name} failed after {took}: {why}");
+    let message = format!("{kind} {id} failed after {took} (rule {rule}): {why}");
+    note(lead, events::alert(alert), Weight::Warning, "ActionFailed", message.clone());
+    if let Some(involved) = events::involved(alert) {
+        note(lead, involved, Weight::Warning, "ActionFailed", format!("for alert {name}, {message}"));
+    }
+}
+
+fn held(lead: &Lead, alert: &AegisAlert, word: &str, message: &str) {
+    let name = alert.name_any();
+    info!(alert = %name, reason = word, "alert {name} leads to no action now: {message}");
+    let Some(reason) = Reason::parse(word) else { return };
+    lead.context.metrics.held(reason.as_str());
+    if is_trouble(reason) {
+        note(lead, events::alert(alert), Weight::Warning, reason.as_str(), message.to_owned());
+    }
+}
+
+/// Whether somebody has to mend something before the alert can be acted on.
+fn is_trouble(reason: Reason) -> bool {
+    match reason {
+        Reason::BrokenRule
+        | Reason::NoTemplate
+        | Reason::BadTemplate
+        | Reason::BadAlert
+        | Reason::ExecutorMissing
+        | Reason::Rejected
+        | Reason::Forbidden
+        | Reason::CreateFailed => true,
+        Reason::NoRule
+        | Reason::OptedOut
+        | Reason::Stale
+        | Reason::EarlierAction
+        | Reason::TestAlert
+        | Reason::DryRun
+        | Reason::Resolved
+        | Reason::NoRuleForResolved
+        | Reason::Superseded
+        | Reason::NewerIncident
+        | Reason::Duplicate => false,
+    }
+}
+
+/// Tells the object that the alert is about, so that whoever looks at it knows who works on it.
+pub fn started(lead: &Lead, alert: &AegisAlert, action: &SeenAction) {
+    let (name, phase) = (alert.name_any(), aegis_engine::plan::phase(alert));
+    let rule = action.rule.as_deref().unwrap_or("unknown");
+    info!(alert = %name, action = %action.name, rule, "started {} {} for {name}", action.kind, action.name);
+    if let Some(involved) = events::involved(alert) {
+        let what = match phase {
+            AlertStatus::Firing => "alert",
+            AlertStatus::Resolved => "the end of alert",
+        };
+        let message = format!("{} {} was started for {what} {name} (rule {rule})", action.kind, action.name);
+        note(lead, involved, Weight::Normal, "ActionStarted", message);
+    }
+}
+
+/// Tells that a name which an action should have is held by an object that is not it.
+pub fn name_taken(lead: &Lead, alert: &AegisAlert, holder: &SeenAction) {
+    let (name, kind, id) = (alert.name_any(), holder.kind, &holder.name);
+    warn!(alert = %name, action = %id, "{kind} {id} is not an action of {name}, whose action should have that name");
+    let message =
+        format!("{kind} {id} is not an action of this alert, whose action should have that name; it gets another");
+    note(lead, events::alert(alert), Weight::Warning, "NameTaken", message);
+}
+
+fn note(lead: &Lead, regarding: ObjectReference, weight: Weight, reason: &'static str, message: String) {
+    lead.context.events.record(Note { regarding, weight, reason, message });
+}
+
+/// The word as metrics know it: only words of our own may be labels.
+fn word(reason: Option<&str>) -> &'static str {
+    const WORDS: [&str; 6] =
+        ["WorkflowFailed", "WorkflowError", "WorkflowDeleted", "JobFailed", "JobDeleted", "Timeout"];
+    let known = reason.and_then(|reason| WORDS.into_iter().find(|known| *known == reason));
+    known.unwrap_or("Other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_that_only_moves_the_next_try_is_not_written() {
+        let cases = [
+            (json!({"metadata": {"resourceVersion": "1"}, "status": {"verdict": {"nextTry": "x"}}}), true),
+            (json!({"status": {"verdict": {"nextTry": null}}}), true),
+            (json!({"status": {"verdict": {"nextTry": "x", "message": "y"}}}), false),
+            (json!({"status": {"verdict": {"nextTry": "x"}, "count": 1}}), false),
+            (json!({"status": {"verdict": null}}), false),
+            (json!({"status": {}}), false),
+        ];
+        for (patch, want) in cases {
+            assert_eq!(only_moves_the_next_try(&patch), want, "{patch}");
+        }
+    }
+
+    #[test]
+    fn metrics_never_carry_an_executors_own_words() {
+        assert_eq!(word(Some("Timeout")), "Timeout");
+        assert_eq!(word(Some("exit code 1")), "Other");
+        assert_eq!(word(None), "Other");
+    }
+}

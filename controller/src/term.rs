@@ -1,0 +1,93 @@
+//! What a leader does, from the day it takes the Lease to the day it loses it or gives it back.
+
+use std::sync::Arc;
+
+use aegis_crds::AegisOpsTemplate;
+use aegis_engine::plan::TemplateBook;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::Api;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::alert;
+use crate::cache::{self, Objects, Source, Templates};
+use crate::context::{self, Context, Lead};
+use crate::definition;
+use crate::executors::{self, Workflow};
+use crate::leader::Term;
+use crate::tally;
+
+/// Does a leader's work until `stop`; then finishes what is in hand.
+///
+/// Everything is listed from the API server first: what was cached before this term may lack what an earlier leader
+/// did.
+pub async fn serve(context: Context, term: Term, stop: CancellationToken) {
+    let feeds = CancellationToken::new();
+    let _ended = feeds.clone().drop_guard();
+    let Some(lead) = stop.run_until_cancelled(begin(context, term, &feeds)).await else { return };
+    let lead = Arc::new(lead);
+    info!(
+        alerts = lead.context.alerts.len(),
+        workflows = lead.workflows.len(),
+        jobs = lead.jobs.len(),
+        "all is listed"
+    );
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(alert::drive(lead.clone(), stop.clone()));
+    tasks.spawn(definition::watch(lead.clone(), lead.context.rules.objects().clone(), stop.clone()));
+    tasks.spawn(definition::watch(lead.clone(), lead.templates.objects().clone(), stop.clone()));
+    while stop.run_until_cancelled(tokio::time::sleep(tally::FLUSH)).await.is_some() {
+        lead.counts.flush(&lead).await;
+    }
+    while tasks.join_next().await.is_some() {}
+    lead.counts.flush(&lead).await;
+}
+
+async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead {
+    let Context { client, settings, metrics, events, .. } = &context;
+    let publish = &settings.alert.publish_namespace;
+    let namespaces = context::namespaces(settings);
+    let options = cache::Options::default();
+
+    let workflows: Source<PartialObjectMeta<Workflow>> =
+        Source { api: Api::namespaced(client.clone(), publish), labels: Some(executors::ours()) };
+    let workflows = Objects::start(vec![workflows], &options, metrics, feeds);
+    let jobs: Source<DeserializeGuard<Job>> =
+        Source { api: Api::namespaced(client.clone(), publish), labels: Some(executors::ours()) };
+    let jobs = Objects::start(vec![jobs], &options, metrics, feeds);
+    let nodes: Source<PartialObjectMeta<Node>> =
+        Source { api: Api::all(client.clone()), labels: Some(executors::opted_out()) };
+    let opted_out = Objects::start(vec![nodes], &options, metrics, feeds);
+    let templates = context::sources::<DeserializeGuard<AegisOpsTemplate>>(client, &namespaces);
+    let telling = context::telling::<AegisOpsTemplate>(events);
+    let templates = Objects::start(templates, &telling, metrics, feeds);
+    let templates = Templates::start(templates, TemplateBook::of(namespaces, []), feeds);
+
+    tokio::join!(
+        context.alerts.refresh(),
+        context.rules.refresh(),
+        workflows.until_ready(),
+        jobs.until_ready(),
+        opted_out.until_ready(),
+        templates.until_ready(),
+    );
+    let lead = Lead {
+        settings: Arc::new(context::plan_settings(settings)),
+        term,
+        templates,
+        workflows,
+        jobs,
+        opted_out,
+        counts: tally::Counts::default(),
+        memory: alert::Memory::default(),
+        stages: alert::Stages::default(),
+        context,
+    };
+    let alerts = lead.context.alerts.all();
+    lead.counts.recover(alerts.iter().map(Arc::as_ref), lead.context.rules.objects(), lead.templates.objects());
+    lead
+}

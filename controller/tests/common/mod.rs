@@ -1,0 +1,305 @@
+//! A cluster for tests and controllers that can be stopped dead: the sandbox lives in the test's own runtime, every
+//! controller in one of its own, so that dropping that runtime ends it between any two of its requests.
+#![allow(dead_code, reason = "each test file uses what it needs")]
+
+pub mod objects;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aegis_controller::{Metrics, Settings};
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_sandbox::agent::{Simulator, SimulatorOptions};
+use aegis_sandbox::{Options, Sandbox};
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// The namespace that everything is in.
+pub const NAMESPACE: &str = "monitoring";
+/// The component under which a controller's requests are counted.
+pub const COMPONENT: &str = "aegis-controller";
+/// The longest that anything is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A sandbox with our definitions and a node dev1.
+pub struct Cluster {
+    pub sandbox: Sandbox,
+    pub client: Client,
+}
+
+impl Cluster {
+    /// With Argo's definition.
+    pub async fn start() -> Self {
+        Self::with(options()).await
+    }
+
+    /// As the options say.
+    pub async fn with(options: Options) -> Self {
+        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
+        let client = sandbox.client_as("test");
+        Self { sandbox, client }
+    }
+
+    /// Ends Workflows and Jobs as a cluster would.
+    pub fn simulate(&self, options: SimulatorOptions) -> Simulator {
+        Simulator::start(self.sandbox.client_as("simulator"), options)
+    }
+
+    pub fn alerts(&self) -> Api<AegisAlert> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    pub fn rules(&self) -> Api<AegisAlertOpsRule> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    pub fn templates(&self) -> Api<AegisOpsTemplate> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    pub fn workflows(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow");
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &ApiResource::from_gvk_with_plural(&kind, "workflows"))
+    }
+
+    /// Creates an object of any kind that the seed's users write, or replaces its spec.
+    pub async fn apply(&self, object: Value) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (group, version) = text("/apiVersion").split_once('/').map(|(g, v)| (g.to_owned(), v.to_owned())).unwrap();
+        let kind = GroupVersionKind::gvk(&group, &version, &text("/kind"));
+        let plural = format!("{}s", text("/kind").to_lowercase());
+        let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
+        let name = text("/metadata/name");
+        if api.get_opt(&name).await.unwrap().is_some() {
+            let spec = json!({"spec": object["spec"]});
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(spec)).await.unwrap();
+        } else {
+            api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        }
+    }
+
+    /// Installs a CustomResourceDefinition.
+    pub async fn install(&self, definition: Value) {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        api.create(&PostParams::default(), &serde_json::from_value(definition).unwrap()).await.unwrap();
+    }
+
+    /// Every alert that is stored.
+    pub async fn all_alerts(&self) -> Vec<AegisAlert> {
+        self.alerts().list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Every Workflow; none if the kind does not exist.
+    pub async fn all_workflows(&self) -> Vec<DynamicObject> {
+        match self.workflows().list(&ListParams::default()).await {
+            Ok(list) => list.items,
+            Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The one alert, once it is stored and looks like that.
+    pub async fn alert_that(&self, what: &str, looks: impl Fn(&AegisAlert) -> bool) -> AegisAlert {
+        until(what, async || {
+            let alerts = self.all_alerts().await;
+            assert!(alerts.len() <= 1, "{what}: there are {} alerts", alerts.len());
+            let shown = alerts.first().map(describe);
+            alerts.into_iter().next().filter(&looks).ok_or(shown)
+        })
+        .await
+    }
+
+    /// The one alert once its triggerStatus and alertOpsStatus read so, as `kubectl get` shows them.
+    pub async fn alert_reads(&self, trigger: &str, ops: &str) -> AegisAlert {
+        self.alert_that(&format!("{trigger} {ops}"), |alert| reads(alert) == (trigger.into(), ops.into())).await
+    }
+
+    /// Events on objects of that kind, as reason and message.
+    pub async fn events_on(&self, kind: &str) -> Vec<(String, String)> {
+        let all: Api<Event> = Api::all(self.client.clone());
+        let events = all.list(&ListParams::default()).await.unwrap().items;
+        let of = events.into_iter().filter(|event| event.involved_object.kind.as_deref() == Some(kind));
+        of.map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())).collect()
+    }
+
+    /// Sets Argo's phase on a Workflow as its controller does.
+    pub async fn set_phase(&self, name: &str, phase: &str, message: &str) {
+        let patch = json!({
+            "metadata": {"labels": {"workflows.argoproj.io/phase": phase}},
+            "status": {"phase": phase, "message": message},
+        });
+        self.workflows().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+}
+
+/// A sandbox's options: our definitions, Argo's, and the node dev1.
+pub fn options() -> Options {
+    let crds = aegis_crds::definitions().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
+    Options { crds, nodes: vec!["dev1".into()], ..Options::default() }
+}
+
+/// triggerStatus and alertOpsStatus as words; empty if not set.
+pub fn reads(alert: &AegisAlert) -> (String, String) {
+    let word = |field: &str| {
+        let status = serde_json::to_value(&alert.status).unwrap();
+        status.pointer(&format!("/opsStatus/{field}")).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    (word("triggerStatus"), word("alertOpsStatus"))
+}
+
+fn describe(alert: &AegisAlert) -> Value {
+    json!({"name": alert.name_any(), "status": alert.status})
+}
+
+/// Settings for tests: no port but loopback's, and times that a test can wait for.
+pub fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.lease.duration = Duration::from_secs(3);
+    settings.lease.renew_deadline = Duration::from_millis(2500);
+    settings.lease.retry_period = Duration::from_millis(300);
+    settings.grace_period = Duration::from_secs(10);
+    settings
+}
+
+/// A controller in a runtime of its own.
+pub struct Controller {
+    address: SocketAddr,
+    runtime: Option<Runtime>,
+    shutdown: Option<oneshot::Sender<()>>,
+    ended: Option<tokio::task::JoinHandle<Result<(), aegis_controller::Error>>>,
+}
+
+impl Controller {
+    /// Starts one and waits until its webhooks are ready.
+    pub async fn start(cluster: &Cluster) -> Self {
+        Self::with(cluster, settings()).await
+    }
+
+    /// With other settings.
+    pub async fn with(cluster: &Cluster, settings: Settings) -> Self {
+        let controller = Self::without_waiting(cluster, settings);
+        let url = format!("{}/readyz", controller.url());
+        until("the controller is ready", async || match reqwest::get(&url).await {
+            Ok(answer) if answer.status() == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        controller
+    }
+
+    /// Starts one that may not become ready, because the API server is to fail it.
+    pub fn without_waiting(cluster: &Cluster, settings: Settings) -> Self {
+        install_provider();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = cluster.sandbox.url();
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let ended = runtime.spawn(async move {
+            // A client of its own: one that was made in another runtime would outlive this one.
+            let mut config = kube::Config::new(url.parse().unwrap());
+            let agent = axum::http::HeaderValue::from_static(COMPONENT);
+            config.headers.push((axum::http::header::USER_AGENT, agent));
+            let metrics = Metrics::new();
+            let client = aegis_controller::client::build(config, &metrics).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let controller = aegis_controller::Controller { settings, client, metrics };
+            let stop = async {
+                let _ = stopped.await;
+            };
+            controller.run_on(listener, stop).await
+        });
+        Self { address, runtime: Some(runtime), shutdown: Some(shutdown), ended: Some(ended) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// POSTs a body to a webhook: the status code and the answer.
+    pub async fn post(&self, path: &str, body: impl ToString) -> (u16, String) {
+        let client = reqwest::Client::new();
+        let answer = client.post(format!("{}{path}", self.url())).body(body.to_string()).send().await.unwrap();
+        let code = answer.status().as_u16();
+        (code, answer.text().await.unwrap())
+    }
+
+    /// POSTs a body that must be taken.
+    pub async fn send(&self, path: &str, body: impl ToString) {
+        let (code, answer) = self.post(path, body).await;
+        assert_eq!(code, 200, "{answer}");
+    }
+
+    /// Stops it as SIGTERM does, and waits for its end.
+    pub async fn stop(mut self) {
+        self.shutdown.take().unwrap().send(()).unwrap();
+        let ended = self.ended.take().unwrap();
+        let result = tokio::time::timeout(PATIENCE, ended).await.expect("it stops in time");
+        result.expect("it does not panic").expect("it stops without an error");
+        self.kill().await;
+    }
+
+    /// Stops it dead, wherever it is.
+    pub async fn kill(mut self) {
+        let runtime = self.runtime.take();
+        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Asks until the answer is what is waited for; fails with the last answer that was not.
+pub async fn until<T, W: std::fmt::Debug>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, W>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(last) if tokio::time::Instant::now() > deadline => panic!("waited in vain for {what}; last: {last:#?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// Gives what should not happen the time that it would take: until the controller has dealt with another alert.
+pub async fn settled<T>(cluster: &Cluster, mut look: impl AsyncFnMut() -> T) -> T
+where
+    T: PartialEq + std::fmt::Debug,
+{
+    let mut last = look().await;
+    for _ in 0..5 {
+        let seen = cluster.sandbox.requests().count(&aegis_sandbox::Match::any().component(COMPONENT).writes());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = look().await;
+        let quiet = cluster.sandbox.requests().count(&aegis_sandbox::Match::any().component(COMPONENT).writes());
+        if seen == quiet && now == last {
+            continue;
+        }
+        last = now;
+    }
+    last
+}
+
+fn install_provider() {
+    // An error says that one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Runs a future and fails if it takes too long, so that nothing hangs.
+pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE * 4, future).await.expect("the test ends in time")
+}
