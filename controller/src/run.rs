@@ -127,6 +127,8 @@ impl Controller {
         }
         resign.cancel();
         let _ = election.await;
+        // The caches tell Events too, and the writer ends with the last of those who do.
+        feeds.cancel();
         if tokio::time::timeout(LAST_EVENTS, writer).await.is_err() {
             warn!("some Events were still to be written at the end");
         }
