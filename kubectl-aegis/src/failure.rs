@@ -15,8 +15,6 @@ pub(crate) enum Kind {
     Forbidden,
     /// 5: not there.
     NotFound,
-    /// 130: interrupted.
-    Interrupted,
 }
 
 impl Kind {
@@ -27,7 +25,6 @@ impl Kind {
             Self::Cluster => 3,
             Self::Forbidden => 4,
             Self::NotFound => 5,
-            Self::Interrupted => 130,
         }
     }
 }

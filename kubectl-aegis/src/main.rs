@@ -5,6 +5,7 @@ mod cli;
 mod cluster;
 mod commands;
 mod failure;
+mod local;
 mod output;
 mod standin;
 

@@ -1,6 +1,7 @@
 //! The body that is sent: a file as it is, or the custom format made from flags.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use aegis_crds::names;
 use clap::Args;
@@ -10,14 +11,14 @@ use crate::failure::{Failure, Kind};
 
 /// Firing or Resolved, by the verb that was typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Firing,
     Resolved,
 }
 
 /// An alert in words.
 #[derive(Args, Debug, Default)]
-pub(super) struct Words {
+pub(crate) struct Words {
     /// The alert's type, such as NodeHasEmergencyEvent
     #[arg(value_name = "TYPE", required_unless_present = "filename")]
     type_: Option<String>,
@@ -42,7 +43,7 @@ pub(super) struct Words {
 }
 
 /// The body in the custom format, as /default/alert takes it.
-pub(super) fn custom(words: &Words, phase: Phase) -> Result<Value, Failure> {
+pub(crate) fn custom(words: &Words, phase: Phase) -> Result<Value, Failure> {
     let Words { type_, node, pod, object, details: pairs, fingerprint, test } = words;
     let type_ = type_.as_deref().unwrap_or_default();
     let mut details = BTreeMap::new();
@@ -82,13 +83,25 @@ pub(super) fn custom(words: &Words, phase: Phase) -> Result<Value, Failure> {
 }
 
 /// The route that takes a body: Alertmanager's has a list of alerts, the custom format is one alert.
-pub(super) fn route(body: &[u8]) -> Result<&'static str, Failure> {
+pub(crate) fn route(body: &[u8]) -> Result<&'static str, Failure> {
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         Failure::new(Kind::Usage, "the body is not JSON").because(error).hint(
             "send what Alertmanager's webhook sends, or {\"type\", \"status\", \"involvedObject\", \"fingerprint\"}",
         )
     })?;
     Ok(if value.get("alerts").is_some() { "/alertmanager/alert" } else { "/default/alert" })
+}
+
+/// The bytes of a file, of standard input for "-".
+pub(crate) fn read(file: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let done = if file == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        std::fs::read(file).map(|read| bytes = read)
+    };
+    done.map_err(|error| Failure::new(Kind::Usage, format!("could not read {file}")).because(error))?;
+    Ok(bytes)
 }
 
 /// 16 hex digits, so that `send` and `resolve` with the same words mean the same problem.

@@ -1,6 +1,6 @@
 //! `kubectl aegis alert`: report alerts.
 
-mod body;
+pub(crate) mod body;
 mod delivery;
 mod report;
 

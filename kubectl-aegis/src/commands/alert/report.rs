@@ -1,7 +1,5 @@
 //! `alert send` and `alert resolve`: make the body, deliver it, show what became of each alert.
 
-use std::io::Read;
-
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -34,7 +32,7 @@ enum DryRun {
 impl Report {
     pub(super) async fn run(self, cluster: &ClusterArgs, phase: Phase) -> anyhow::Result<()> {
         let bytes = match &self.filename {
-            Some(file) => read(file)?,
+            Some(file) => body::read(file)?,
             None => serde_json::to_vec_pretty(&body::custom(&self.words, phase)?)?,
         };
         let route = body::route(&bytes)?;
@@ -56,22 +54,23 @@ struct Told {
     results: Vec<Outcome>,
 }
 
+/// What was done with one alert; `name` and `message` may be empty.
 #[derive(Deserialize)]
 struct Outcome {
     #[serde(default)]
-    name: Option<String>,
+    name: String,
     #[serde(default)]
     result: String,
     #[serde(default)]
-    message: Option<String>,
+    message: String,
 }
 
 fn show(answer: &Answer) -> Result<(), Failure> {
     let told: Told = serde_json::from_slice(&answer.body)
         .unwrap_or_else(|_| Told { message: String::from_utf8_lossy(&answer.body).into_owned(), results: Vec::new() });
     for Outcome { name, result, message } in &told.results {
-        let subject = name.as_ref().map_or_else(|| "alert".to_owned(), |name| format!("aegisalert.aegis.io/{name}"));
-        let why = message.as_ref().filter(|text| !text.is_empty()).map(|text| format!(": {text}")).unwrap_or_default();
+        let subject = if name.is_empty() { "alert".to_owned() } else { format!("aegisalert.aegis.io/{name}") };
+        let why = if message.is_empty() { String::new() } else { format!(": {message}") };
         output::line(&format!("{subject} {result}{why}"));
     }
     let refused = told.results.iter().any(|outcome| outcome.result == "rejected");
@@ -83,15 +82,4 @@ fn show(answer: &Answer) -> Result<(), Failure> {
             .hint("send it again: what was stored already is not stored twice")),
         code => Err(Failure::new(Kind::Usage, format!("the webhook answered {code}: {}", told.message))),
     }
-}
-
-fn read(file: &str) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let done = if file == "-" {
-        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
-    } else {
-        std::fs::read(file).map(|read| bytes = read)
-    };
-    done.map_err(|error| Failure::new(Kind::Usage, format!("could not read {file}")).because(error))?;
-    Ok(bytes)
 }

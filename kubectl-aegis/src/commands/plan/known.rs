@@ -1,0 +1,160 @@
+//! What is known around an alert: rules, templates, and alerts stored before. From the cluster or from files.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aegis_crds::names::{self, FINGERPRINT_LABEL, OPT_OUT_LABEL};
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_engine::plan::{Settings, Snapshot, TemplateBook};
+use aegis_engine::rules::RuleBook;
+use aegis_engine::scope::Namespaces;
+use aegis_engine::signal::Signal;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use serde_json::Value;
+
+use crate::cluster::ClusterArgs;
+use crate::failure::{Failure, Kind};
+
+pub(super) struct Known {
+    rules: Arc<RuleBook>,
+    templates: Arc<TemplateBook>,
+    alerts: Vec<AegisAlert>,
+    opted_out: Arc<BTreeSet<String>>,
+}
+
+impl Known {
+    /// Reads what the decision about these alerts needs; from the files alone if there are any.
+    pub(super) async fn gather(
+        cluster: &ClusterArgs,
+        files: &[String],
+        signals: &[(usize, Signal)],
+    ) -> Result<Self, Failure> {
+        let namespaces = Namespaces::of(&cluster.namespace, Vec::<String>::new());
+        if !files.is_empty() {
+            let (rules, templates) = from_files(files, &cluster.namespace)?;
+            return Ok(Self::of(namespaces, &rules, &templates, Vec::new(), BTreeSet::new()));
+        }
+        let client = cluster.client().await?;
+        let rules = list::<AegisAlertOpsRule>(&client, &cluster.namespace, "rules").await?;
+        let templates = list::<AegisOpsTemplate>(&client, &cluster.namespace, "templates").await?;
+        let alerts = alerts_of(&client, &cluster.namespace, signals).await?;
+        let opted_out = Api::<Node>::all(client)
+            .list_metadata(&ListParams::default().labels(&format!("{OPT_OUT_LABEL}=true")))
+            .await
+            .map_err(|error| Failure::of_call("could not tell which nodes opted out", error))?;
+        let opted_out = opted_out.items.iter().map(ResourceExt::name_any).collect();
+        Ok(Self::of(namespaces, &rules, &templates, alerts, opted_out))
+    }
+
+    fn of(
+        namespaces: Namespaces,
+        rules: &[AegisAlertOpsRule],
+        templates: &[AegisOpsTemplate],
+        alerts: Vec<AegisAlert>,
+        opted_out: BTreeSet<String>,
+    ) -> Self {
+        Self {
+            rules: Arc::new(RuleBook::of(namespaces.clone(), rules)),
+            templates: Arc::new(TemplateBook::of(namespaces, templates)),
+            alerts,
+            opted_out: Arc::new(opted_out),
+        }
+    }
+
+    /// The stored alerts that may tell of the same incident.
+    pub(super) fn of_signal(&self, signal: &Signal) -> Vec<&AegisAlert> {
+        let label = names::fingerprint_label(&signal.fingerprint);
+        self.alerts.iter().filter(|alert| alert.labels().get(FINGERPRINT_LABEL) == Some(&label)).collect()
+    }
+
+    /// The alert among all of it.
+    pub(super) fn snapshot(&self, alert: AegisAlert) -> Snapshot {
+        Snapshot {
+            alert: Arc::new(alert),
+            actions: Vec::new(),
+            absent: std::collections::BTreeSet::new(),
+            siblings: Vec::new(),
+            siblings_confirmed: true,
+            opted_out: self.opted_out.clone(),
+            rules: self.rules.clone(),
+            templates: self.templates.clone(),
+            settings: Arc::new(Settings::default()),
+            trouble: None,
+        }
+    }
+}
+
+async fn list<K>(client: &Client, namespace: &str, what: &str) -> Result<Vec<K>, Failure>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    let listed = Api::<K>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
+    listed.map(|list| list.items).map_err(|error| {
+        Failure::of_call(format!("could not list the {what} in {namespace}"), error)
+            .hint("is Aegis installed (`kubectl apply -f manifest/install/`)? --rules reads files instead")
+    })
+}
+
+async fn alerts_of(client: &Client, namespace: &str, signals: &[(usize, Signal)]) -> Result<Vec<AegisAlert>, Failure> {
+    let labels: BTreeSet<String> =
+        signals.iter().map(|(_, signal)| names::fingerprint_label(&signal.fingerprint)).collect();
+    let api = Api::<AegisAlert>::namespaced(client.clone(), namespace);
+    let mut alerts = Vec::new();
+    for label in labels {
+        let of_label = ListParams::default().labels(&format!("{FINGERPRINT_LABEL}={label}"));
+        let found = api.list(&of_label).await;
+        alerts.extend(found.map_err(|error| Failure::of_call("could not list the alerts stored before", error))?.items);
+    }
+    Ok(alerts)
+}
+
+/// The rules and templates of the files; those without a namespace are taken to be applied to `namespace`.
+fn from_files(files: &[String], namespace: &str) -> Result<(Vec<AegisAlertOpsRule>, Vec<AegisOpsTemplate>), Failure> {
+    let (mut rules, mut templates) = (Vec::new(), Vec::new());
+    for file in files {
+        let wrong = |why: anyhow::Error| Failure::new(Kind::Usage, format!("could not use {file}")).because(why);
+        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.into()))?;
+        for mut document in serde_saphyr::from_multiple::<Value>(&text).map_err(|error| wrong(error.into()))? {
+            if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.entry("namespace").or_insert_with(|| namespace.into());
+            }
+            match document.get("kind").and_then(Value::as_str) {
+                Some("AegisAlertOpsRule") => {
+                    rules.push(serde_json::from_value(document).map_err(|error| wrong(error.into()))?);
+                }
+                Some("AegisOpsTemplate") => {
+                    templates.push(serde_json::from_value(document).map_err(|error| wrong(error.into()))?);
+                }
+                _ => {}
+            }
+        }
+    }
+    if rules.is_empty() {
+        return Err(Failure::new(Kind::Usage, "no AegisAlertOpsRule in the files of --rules"));
+    }
+    Ok((rules, templates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_is_read_as_if_it_were_applied_to_the_namespace() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart/rule.yaml").to_owned();
+        let (rules, templates) = from_files(&[file], "monitoring").unwrap();
+        assert_eq!((rules.len(), templates.len()), (1, 1));
+        assert_eq!(rules[0].namespace().as_deref(), Some("monitoring"));
+    }
+
+    #[test]
+    fn a_file_without_a_rule_is_a_mistake() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifest/deploy/deployment.yaml").to_owned();
+        assert!(from_files(&[file], "monitoring").is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! A sandbox as a user starts it, in a process of its own, with a kubectl that knows nothing else.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a condition may take on a slow, busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Sandbox {
+    process: Child,
+    pub url: String,
+    folder: TempDir,
+}
+
+impl Sandbox {
+    /// `kubectl aegis sandbox --exec`, ready.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"))
+            .args(["sandbox", "--exec", "--write-kubeconfig"])
+            .arg(&kubeconfig)
+            .env("HOME", folder.path())
+            .env_remove("KUBECONFIG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut url = None;
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            if let Some(value) = line.unwrap().strip_prefix("export AEGIS_URL=") {
+                url = Some(value.to_owned());
+                break;
+            }
+        }
+        Self { process, url: url.expect("the sandbox prints where its webhook is"), folder }
+    }
+
+    /// The plugin, pointed at this sandbox.
+    pub fn aegis(&self, words: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"));
+        command.args(words).env("AEGIS_URL", &self.url);
+        self.run(command)
+    }
+
+    /// The real kubectl, pointed at this sandbox; `None` (and a word on stderr) where there is none.
+    pub fn kubectl(&self) -> Option<Kubectl<'_>> {
+        let found =
+            Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|done| done.status.success());
+        if !found {
+            assert!(std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(), "kubectl is required here and was not found");
+            eprintln!("skipped: no kubectl on the PATH");
+            return None;
+        }
+        Some(Kubectl { sandbox: self })
+    }
+
+    /// Sends bytes to the webhook as `curl -d` does. Gives the status code and the body.
+    pub fn post(&self, route: &str, body: Vec<u8>) -> (u16, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let answer = reqwest::Client::new()
+                .post(format!("{}{route}", self.url))
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(body)
+                .send()
+                .await
+                .unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
+    }
+
+    fn run(&self, mut command: Command) -> (bool, String) {
+        let done = command.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.folder.path()).output().unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub struct Kubectl<'a> {
+    sandbox: &'a Sandbox,
+}
+
+impl Kubectl<'_> {
+    /// Runs it in the namespace monitoring and gives what it printed; a failure fails the test.
+    pub fn run(&self, words: &[&str]) -> String {
+        let mut command = Command::new("kubectl");
+        command.args(["-n", "monitoring"]).args(words);
+        let (ok, text) = self.sandbox.run(command);
+        assert!(ok, "kubectl {}: {text}", words.join(" "));
+        text
+    }
+
+    /// Starts it and leaves it running, its output in a pipe.
+    pub fn start(&self, words: &[&str]) -> Child {
+        Command::new("kubectl")
+            .args(["-n", "monitoring"])
+            .args(words)
+            .env("KUBECONFIG", self.sandbox.kubeconfig())
+            .env("HOME", self.sandbox.folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Asks until the answer contains that text.
+    pub fn until(&self, words: &[&str], part: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let text = self.run(words);
+            if text.contains(part) {
+                return text;
+            }
+            assert!(began.elapsed() < PATIENCE, "kubectl {}: no {part:?} in {text}", words.join(" "));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// A file of this repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
