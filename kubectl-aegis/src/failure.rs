@@ -89,8 +89,13 @@ impl std::error::Error for Failure {
 /// Prints the failure on stderr and gives its exit code; anything that is not a [`Failure`] is 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error}");
-    for cause in error.chain().skip(1) {
-        eprintln!("  because: {cause}");
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Many errors print their own cause; it is not said twice.
+        if !told.contains(&cause) {
+            eprintln!("  because: {cause}");
+            told = cause;
+        }
     }
     let Some(failure) = error.downcast_ref::<Failure>() else {
         return ExitCode::FAILURE;

@@ -92,7 +92,9 @@ impl Plan {
                 let alert = to_be_stored(signal, namespace, &incident);
                 let explained = plan::explain(&known.snapshot(alert), now);
                 let acts = matches!(explained.decision.kind.as_str(), "Start");
-                let text = format!("incident  a new one: an AegisAlert would be stored\n{explained}");
+                let text = format!(
+                    "incident  a new one: an AegisAlert would be stored; its UID, which it gets then, ends its Workflow's name\n{explained}"
+                );
                 Ok((acts, self.shown(&serde_json::to_value(&explained)?, &text)?))
             }
             Judgement::Repeat { of, .. } => {
