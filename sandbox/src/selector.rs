@@ -14,8 +14,8 @@ pub(crate) enum SelectorError {
     Label { selector: String, found: String },
     #[error("invalid field selector {selector:?}: {found:?} is none of field=value, field==value and field!=value")]
     Field { selector: String, found: String },
-    #[error("field label not supported: {0}")]
-    Unsupported(String),
+    #[error("field label not supported: {found} (only metadata.name, metadata.namespace{})", .known.iter().map(|field| format!(", {field}")).collect::<String>())]
+    Unsupported { found: String, known: Vec<String> },
 }
 
 /// What a list or watch selects. The default selects everything.
@@ -181,7 +181,10 @@ fn parse_fields(selector: &str, selectable: &[&str]) -> Result<Vec<(String, bool
             return Err(SelectorError::Field { selector: selector.to_owned(), found: part.to_owned() });
         };
         if !matches!(key, "metadata.name" | "metadata.namespace") && !selectable.contains(&key) {
-            return Err(SelectorError::Unsupported(key.to_owned()));
+            return Err(SelectorError::Unsupported {
+                found: key.to_owned(),
+                known: selectable.iter().map(|field| (*field).to_owned()).collect(),
+            });
         }
         fields.push((key.to_owned(), equal, unescape(value)));
     }
@@ -254,6 +257,9 @@ mod tests {
         assert!(Selector::parse("a b", "", &[]).is_err());
         assert!(Selector::parse("app in web", "", &[]).is_err());
         assert!(Selector::parse("", "spec.x", &[]).is_err());
-        assert_eq!(Selector::parse("", "spec.x=1", &[]), Err(SelectorError::Unsupported("spec.x".into())));
+        assert_eq!(
+            Selector::parse("", "spec.x=1", &[]),
+            Err(SelectorError::Unsupported { found: "spec.x".into(), known: vec![] })
+        );
     }
 }

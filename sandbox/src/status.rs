@@ -18,6 +18,8 @@ struct Inner {
     /// Of the refused list, for those who go on from it.
     metadata: Map<String, Value>,
     retry_after: Option<u32>,
+    /// Answered as a line of text, which is how a real server answers for groups that it does not know.
+    plain: bool,
 }
 
 /// What a refusal is about: the words that stand in its message and details.
@@ -60,6 +62,7 @@ impl ApiError {
             details: Map::new(),
             metadata: Map::new(),
             retry_after: None,
+            plain: false,
         }))
     }
 
@@ -95,15 +98,21 @@ impl ApiError {
         Self::new(404, "NotFound", message).about(subject)
     }
 
-    /// 404 for a resource or subresource that is not served.
+    /// 404 for a resource or subresource that a known group does not have.
     pub(crate) fn no_such_resource() -> Self {
         Self::new(404, "NotFound", "the server could not find the requested resource")
     }
 
+    /// 404 for a path that leads nowhere.
+    pub(crate) fn no_such_page() -> Self {
+        let mut error = Self::new(404, "", "404 page not found");
+        error.0.plain = true;
+        error
+    }
+
     /// 405: the resource is served, this verb on it is not.
-    pub(crate) fn method_not_supported(subject: &Subject<'_>, verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind {:?}", subject.qualified(subject.resource));
-        Self::new(405, "MethodNotAllowed", message).about(subject)
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     }
 
     /// 409: the name is taken.
@@ -152,6 +161,12 @@ impl ApiError {
         })
     }
 
+    /// 422 for options that do not go together.
+    pub(crate) fn bad_options(field: &str, why: &str) -> Self {
+        let subject = Subject { group: "meta.k8s.io", resource: "", kind: "ListOptions", name: "" };
+        Self::invalid(&subject, &[FieldError::forbidden(field, why)])
+    }
+
     /// 403: understood, and not allowed.
     pub(crate) fn forbidden(subject: &Subject<'_>, why: &str) -> Self {
         let message = format!("{} {:?} is forbidden: {why}", subject.qualified(subject.resource), subject.name);
@@ -197,8 +212,9 @@ impl ApiError {
 
     /// 504: the resourceVersion lies in the future.
     pub(crate) fn too_large_version(asked: u64, current: u64) -> Self {
-        let mut error = Self::new(504, "Timeout", format!("Too large resource version: {asked}, current: {current}"))
-            .cause("ResourceVersionTooLarge", "Too large resource version", "");
+        let mut error =
+            Self::new(504, "Timeout", format!("Timeout: Too large resource version: {asked}, current: {current}"))
+                .cause("ResourceVersionTooLarge", "Too large resource version", "");
         error.0.details.insert("retryAfterSeconds".into(), 1.into());
         error
     }
@@ -278,6 +294,11 @@ impl ApiError {
         Self::new(500, "", message)
     }
 
+    /// Whether the answer is a line of text in place of a `Status`.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.plain
+    }
+
     /// HTTP status code.
     pub(crate) fn code(&self) -> u16 {
         self.0.code
@@ -301,7 +322,7 @@ impl ApiError {
             if !self.0.reason.is_empty() {
                 map.insert("reason".into(), self.0.reason.into());
             }
-            if !self.0.details.is_empty() {
+            if !self.0.details.is_empty() || matches!(self.0.code, 404..=406) {
                 map.insert("details".into(), Value::Object(self.0.details.clone()));
             }
             map.insert("code".into(), self.0.code.into());
@@ -317,6 +338,7 @@ pub(crate) enum FieldReason {
     Invalid,
     TypeInvalid,
     NotSupported,
+    NotFound,
     Forbidden,
     Duplicate,
     TooLong,
@@ -330,6 +352,7 @@ impl FieldReason {
             Self::Invalid => "FieldValueInvalid",
             Self::TypeInvalid => "FieldValueTypeInvalid",
             Self::NotSupported => "FieldValueNotSupported",
+            Self::NotFound => "FieldValueNotFound",
             Self::Forbidden => "FieldValueForbidden",
             Self::Duplicate => "FieldValueDuplicate",
             Self::TooLong => "FieldValueTooLong",
@@ -379,6 +402,10 @@ impl FieldError {
         )
     }
 
+    pub(crate) fn not_found(field: impl Into<String>, found: &Value) -> Self {
+        Self::new(FieldReason::NotFound, field, format!("Not found: {}", printed(found)))
+    }
+
     pub(crate) fn forbidden(field: impl Into<String>, detail: impl fmt::Display) -> Self {
         Self::new(FieldReason::Forbidden, field, format!("Forbidden: {detail}"))
     }
@@ -392,7 +419,11 @@ impl FieldError {
     }
 
     pub(crate) fn too_many(field: impl Into<String>, found: usize, limit: u64) -> Self {
-        Self::new(FieldReason::TooMany, field, format!("Too many: {found}: must have at most {limit} items"))
+        Self::new(
+            FieldReason::TooMany,
+            field,
+            format!("Too many: {found}: must have at most {limit} {}", if limit == 1 { "item" } else { "items" }),
+        )
     }
 }
 

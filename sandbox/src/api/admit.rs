@@ -7,7 +7,7 @@ use crate::kind::Endpoint;
 use crate::metadata;
 use crate::object;
 use crate::schema::Strictness;
-use crate::status::{ApiError, FieldReason};
+use crate::status::{ApiError, FieldError, FieldReason, Subject};
 
 /// Brings a body into stored form and returns the warnings for the sender.
 pub(super) fn admit(
@@ -53,37 +53,38 @@ fn is_decoding_error(reason: FieldReason) -> bool {
     matches!(reason, FieldReason::TypeInvalid | FieldReason::Invalid)
 }
 
+/// A custom resource must state its type; a built-in one that does not is taken to be of the endpoint's.
 fn check_type(endpoint: &Endpoint, body: &mut Value) -> Result<(), ApiError> {
-    let Value::Object(map) = body else {
-        return Err(ApiError::bad_request(format!(
-            "the body must be a JSON object of kind {}, found {}",
-            endpoint.kind.kind,
-            match body {
-                Value::Array(_) => "a list",
-                Value::Null => "nothing",
-                _ => "a plain value",
-            }
-        )));
+    let kind = &endpoint.kind.kind;
+    let unrecognized = |why: &str| {
+        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why}"))
     };
-    for (key, wanted) in [("apiVersion", &endpoint.api_version), ("kind", &endpoint.kind.kind)] {
-        match map.get(key) {
-            None | Some(Value::Null) => {
+    let Value::Object(map) = body else {
+        return Err(unrecognized("expected a JSON object"));
+    };
+    let custom = endpoint.kind.builtin().is_none();
+    for (key, wanted) in [("apiVersion", &endpoint.api_version), ("kind", kind)] {
+        let found = map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match found.as_str() {
+            "" if custom => return Err(unrecognized(&format!("Object '{key}' is missing"))),
+            "" => {
                 map.insert(key.to_owned(), wanted.as_str().into());
             }
-            Some(Value::String(found)) if found.is_empty() => {
-                map.insert(key.to_owned(), wanted.as_str().into());
-            }
-            Some(Value::String(found)) if found == wanted => {}
-            Some(found) if key == "apiVersion" => {
+            found if found == wanted => {}
+            found if key == "apiVersion" => {
                 return Err(ApiError::bad_request(format!(
-                    "the API version in the data ({}) does not match the expected API version ({wanted})",
-                    found.as_str().unwrap_or_default(),
+                    "the API version in the data ({found}) does not match the expected API version ({wanted})"
                 )));
             }
-            Some(found) => {
+            found if custom => {
+                let name = crate::object::name(body).to_owned();
+                let subject = Subject { kind: found, ..endpoint.kind.subject(&name) };
+                let error = FieldError::invalid("kind", &found.into(), format!("must be {kind}"));
+                return Err(ApiError::invalid(&subject, &[error]));
+            }
+            found => {
                 return Err(ApiError::bad_request(format!(
-                    "{} in version {:?} cannot be handled as a {wanted}: expected kind {wanted:?}",
-                    found.as_str().unwrap_or_default(),
+                    "{found} in version {:?} cannot be handled as a {kind}",
                     endpoint.version().map_or("", |version| version.name.as_str()),
                 )));
             }

@@ -61,7 +61,11 @@ pub(super) fn create(job: &mut Value) {
     ] {
         default_to(labels, key, value.as_str());
     }
+    let labels = labels.clone();
     default_to(spec, "selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
+    // A job without labels takes those of its pods.
+    default_to(object::metadata_mut(job), "labels", Value::Object(labels));
+    map_mut(job, "status");
 }
 
 fn map_entry<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {

@@ -205,11 +205,7 @@ pub(super) fn validate_spec(spec: &Value, path: &str) -> Vec<FieldError> {
                 let volume = object::text(mount, "/name");
                 let known = object::items(spec, "/volumes").any(|known| object::text(known, "/name") == volume);
                 if !known {
-                    errors.push(FieldError::invalid(
-                        format!("{field}.volumeMounts[{at}].name"),
-                        &volume.into(),
-                        "no volume of this name is declared in volumes",
-                    ));
+                    errors.push(FieldError::not_found(format!("{field}.volumeMounts[{at}].name"), &volume.into()));
                 }
             }
         }

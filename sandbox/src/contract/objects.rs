@@ -152,7 +152,7 @@ pub(super) async fn bad_names_and_labels_are_refused_with_their_fields(cluster: 
         (json!({"name": "a", "finalizers": ["not valid"]}), "metadata.finalizers"),
         (
             json!({"name": "a", "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": ""}]}),
-            "metadata.ownerReferences[0].uid",
+            "metadata.ownerReferences.uid",
         ),
     ] {
         let made = cluster.post(&cluster.core("configmaps"), &json!({"metadata": metadata})).await;
@@ -231,6 +231,6 @@ pub(super) async fn a_dry_run_stores_nothing(cluster: &Cluster) -> anyhow::Resul
     let dry = format!("{one}?dryRun=All");
     cluster.put(&dry, &json!({"metadata": {"name": "a"}, "data": {"x": "y"}})).await?;
     cluster.patch(&dry, "merge-patch+json", &json!({"data": {"x": "y"}})).await?;
-    cluster.delete(&dry, &json!({})).await?;
+    cluster.delete(&one, &json!({"dryRun": ["All"]})).await?;
     same("what is stored", cluster.get(&one).await?, real)
 }

@@ -49,6 +49,11 @@ pub(super) fn of(status: u16, kind: HeaderValue, body: Body) -> Answer {
 
 /// The answer of a refusal.
 pub(super) fn refusal(error: &ApiError) -> Answer {
+    if error.is_plain() {
+        let mut answer = text(&format!("{error}\n"));
+        *answer.status_mut() = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::NOT_FOUND);
+        return answer;
+    }
     let mut answer = json(error.code(), &error.to_status());
     if let Some(seconds) = error.retry_after() {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -41,8 +41,9 @@ pub(super) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError
 }
 
 fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        ApiError::bad_request(format!("the object provided is unrecognized: json parse error: {error}"))
+    })
 }
 
 fn yaml(body: &[u8]) -> Result<Value, ApiError> {
@@ -84,40 +85,45 @@ pub(super) fn patch(headers: &HeaderMap, body: &[u8]) -> Result<Patch, ApiError>
     }
 }
 
-/// The DeleteOptions in a body, which may be empty, over those of the query.
+/// The DeleteOptions in a body; those of the query if there is no body.
 pub(super) fn delete_options(query: &super::query::Query, body: &[u8]) -> Result<DeleteOptions, ApiError> {
-    let given: Value = if body.iter().all(u8::is_ascii_whitespace) { Value::Null } else { json(body)? };
-    let propagation = match (object::text(&given, "/propagationPolicy"), query.text("propagationPolicy")) {
-        ("", "") => match given.get("orphanDependents").and_then(Value::as_bool) {
-            Some(true) => Some(Propagation::Orphan),
-            Some(false) => Some(Propagation::Background),
-            None => None,
-        },
-        ("", word) | (word, _) => Some(match word {
-            "Background" => Propagation::Background,
-            "Foreground" => Propagation::Foreground,
-            "Orphan" => Propagation::Orphan,
-            other => {
-                return Err(ApiError::bad_request(format!(
-                    "propagationPolicy: found {other:?}, expected Foreground, Background or Orphan"
-                )));
-            }
-        }),
-    };
-    let grace = match given.get("gracePeriodSeconds").and_then(Value::as_i64) {
-        Some(seconds) => Some(seconds),
-        None => query.number("gracePeriodSeconds")?.and_then(|seconds| i64::try_from(seconds).ok()),
-    };
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(DeleteOptions {
+            propagation: propagation(query.text("propagationPolicy"), None)?,
+            grace: query.number("gracePeriodSeconds")?.and_then(|seconds| i64::try_from(seconds).ok()),
+            dry_run: query.dry_run()?,
+            ..DeleteOptions::default()
+        });
+    }
+    let given: Value = json(body)?;
     let precondition = |pointer: &str| match object::text(&given, pointer) {
         "" => None,
         text => Some(text.to_owned()),
     };
-    let dry_run = object::items(&given, "/dryRun").any(|one| one == "All");
     Ok(DeleteOptions {
         uid: precondition("/preconditions/uid"),
         resource_version: precondition("/preconditions/resourceVersion"),
-        propagation,
-        grace,
-        dry_run: dry_run || query.dry_run()?,
+        propagation: propagation(
+            object::text(&given, "/propagationPolicy"),
+            given.get("orphanDependents").and_then(Value::as_bool),
+        )?,
+        grace: given.get("gracePeriodSeconds").and_then(Value::as_i64),
+        dry_run: object::items(&given, "/dryRun").any(|one| one == "All"),
+    })
+}
+
+fn propagation(policy: &str, orphan: Option<bool>) -> Result<Option<Propagation>, ApiError> {
+    Ok(match (policy, orphan) {
+        ("Background", _) => Some(Propagation::Background),
+        ("Foreground", _) => Some(Propagation::Foreground),
+        ("Orphan", _) => Some(Propagation::Orphan),
+        ("", Some(true)) => Some(Propagation::Orphan),
+        ("", Some(false)) => Some(Propagation::Background),
+        ("", None) => None,
+        (other, _) => {
+            return Err(ApiError::bad_request(format!(
+                "propagationPolicy: found {other:?}, expected Foreground, Background or Orphan"
+            )));
+        }
     })
 }

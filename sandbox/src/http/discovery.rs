@@ -35,12 +35,18 @@ pub(super) fn groups(index: &Index) -> Value {
 
 /// /apis/GROUP
 pub(super) fn group(index: &Index, name: &str) -> Result<Value, ApiError> {
-    let mut group = described(index, name).ok_or_else(ApiError::no_such_resource)?;
+    let mut group = described(index, name).ok_or_else(ApiError::no_such_page)?;
     if let Value::Object(group) = &mut group {
         group.insert("kind".into(), "APIGroup".into());
         group.insert("apiVersion".into(), "v1".into());
     }
     Ok(group)
+}
+
+/// What is said of a resource or version that a group does not have, and of a group that is not there.
+pub(super) fn missing(index: &Index, group: &str) -> ApiError {
+    let built_in = index.kinds().iter().any(|kind| kind.group == group && kind.builtin().is_some());
+    if built_in { ApiError::no_such_resource() } else { ApiError::no_such_page() }
 }
 
 /// The named groups, in the order in which they came.
@@ -94,7 +100,7 @@ pub(super) fn resources(index: &Index, group: &str, version: &str) -> Result<Val
         }
     }
     if resources.is_empty() {
-        return Err(ApiError::no_such_resource());
+        return Err(missing(index, group));
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     Ok(json!({

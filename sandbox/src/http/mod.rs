@@ -103,13 +103,13 @@ async fn dispatch(
         Route::OpenApiIndex => Ok(answer::json(200, &openapi::index(&context.api.registry.index()))),
         Route::OpenApi { group, version } => openapi::document(&context.api.registry.index(), group, version)
             .map(|document| answer::json(200, &document)),
-        Route::Unknown => Err(ApiError::no_such_resource()),
+        Route::Unknown => Err(ApiError::no_such_page()),
         Route::Resource(path) => {
             let endpoint = context
                 .api
                 .registry
                 .endpoint(&path.group, &path.version, &path.resource)
-                .ok_or_else(ApiError::no_such_resource)?;
+                .ok_or_else(|| discovery::missing(&context.api.registry.index(), &path.group))?;
             if endpoint.kind.namespaced && path.namespace.is_empty() && !path.name.is_empty() {
                 return Err(ApiError::no_such_resource());
             }
@@ -145,7 +145,7 @@ impl Call {
     async fn answer(self, body: Incoming) -> Result<Answer, ApiError> {
         use crate::request::Verb;
         if self.endpoint.kind.builtin().is_some_and(|builtin| builtin.review) && self.described.verb != Verb::Create {
-            return Err(self.not_allowed());
+            return Err(ApiError::method_not_allowed());
         }
         match self.described.verb {
             Verb::Watch => self.watch().await,
@@ -158,13 +158,8 @@ impl Call {
             Verb::Patch => self.patch(body).await,
             Verb::Delete => self.delete(body).await,
             Verb::DeleteCollection => self.delete_collection(body).await,
-            Verb::Other => Err(self.not_allowed()),
+            Verb::Other => Err(ApiError::method_not_allowed()),
         }
-    }
-
-    fn not_allowed(&self) -> ApiError {
-        let verb = self.head.method.as_str();
-        ApiError::method_not_supported(&self.endpoint.kind.subject(&self.path.name), verb)
     }
 
     fn target(&self) -> crate::api::Target<'_> {

@@ -37,7 +37,7 @@ pub(super) fn document(index: &Index, group: &str, version: &str) -> Result<Valu
         .filter(|kind| kind.group == group && kind.versions.iter().any(|served| served.name == version))
         .collect();
     if kinds.is_empty() {
-        return Err(ApiError::no_such_resource());
+        return Err(ApiError::no_such_page());
     }
     let mut generator = SchemaSettings::openapi3().into_generator();
     let mut named: Vec<(&Kind, String)> = Vec::new();

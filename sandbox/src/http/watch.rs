@@ -45,18 +45,15 @@ impl Call {
             "" => None,
             _ => Some(self.query.flag("sendInitialEvents")),
         };
-        match (initial, matching) {
-            (None, Some(_)) => {
-                return Err(ApiError::bad_request(
-                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                ));
-            }
+        let forbidden = match (initial, matching) {
+            (None, Some(_)) => Some("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
             (Some(_), found) if found != Some(VersionMatch::NotOlderThan) => {
-                return Err(ApiError::bad_request(
-                    "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                ));
+                Some("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some(why) = forbidden {
+            return Err(ApiError::bad_options("resourceVersionMatch", why));
         }
         if let Some(revision) = revision {
             self.wait_for(revision).await?;
@@ -265,15 +262,20 @@ impl Watcher {
             Form::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1"),
             Form::Table => ("Table", "meta.k8s.io/v1"),
         };
-        let mut metadata = json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
+        let version = json!({"resourceVersion": self.cursor.to_string()});
+        let mut metadata = version.clone();
         if let (Value::Object(metadata), true) = (&mut metadata, annotations.is_object()) {
             metadata.insert("annotations".into(), annotations);
         }
-        let mut object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
-        if let (Value::Object(object), Form::Table) = (&mut object, self.form) {
-            object.insert("columnDefinitions".into(), json!([]));
-            object.insert("rows".into(), json!([]));
-        }
+        let object = match self.form {
+            Form::Whole | Form::Metadata => json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}),
+            Form::Table => json!({
+                "kind": kind, "apiVersion": api_version, "metadata": version, "columnDefinitions": [],
+                "rows": [{"cells": [], "object": {
+                    "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                }}],
+            }),
+        };
         format!("{}\n", json!({"type": "BOOKMARK", "object": object})).into()
     }
 }

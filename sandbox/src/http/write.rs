@@ -16,26 +16,13 @@ impl Call {
     }
 
     pub(super) async fn create(&self, body: Incoming) -> Result<Answer, ApiError> {
-        if !self.path.name.is_empty() {
-            return Err(self.not_allowed());
+        if !self.path.name.is_empty() || (self.endpoint.kind.namespaced && self.path.namespace.is_empty()) {
+            return Err(ApiError::method_not_allowed());
         }
         let options = self.write_options()?;
         let object = body::object(&self.head.headers, &body::read(body).await?)?;
-        let namespace = self.namespace_of(&object)?;
-        let written = self.context.api.create(&self.endpoint, &namespace, object, &options)?;
+        let written = self.context.api.create(&self.endpoint, &self.path.namespace, object, &options)?;
         self.written(&written)
-    }
-
-    /// The namespace of a new object: that of the path, which a namespaced kind must have.
-    fn namespace_of(&self, object: &Value) -> Result<String, ApiError> {
-        if self.endpoint.kind.namespaced && self.path.namespace.is_empty() {
-            let stated = crate::object::meta_text(object, "namespace");
-            if stated.is_empty() {
-                return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
-            }
-            return Err(self.not_allowed());
-        }
-        Ok(self.path.namespace.clone())
     }
 
     /// Which part of the object the path lets a write change.
@@ -79,7 +66,7 @@ impl Call {
 
     pub(super) async fn delete(&self, body: Incoming) -> Result<Answer, ApiError> {
         if !self.path.subresource.is_empty() {
-            return Err(self.not_allowed());
+            return Err(ApiError::method_not_allowed());
         }
         let options = body::delete_options(&self.query, &body::read(body).await?)?;
         let deleted = self.context.api.delete(self.target(), &options)?;
@@ -100,7 +87,7 @@ impl Call {
 
     pub(super) async fn delete_collection(&self, body: Incoming) -> Result<Answer, ApiError> {
         if self.endpoint.kind.namespaced && self.path.namespace.is_empty() {
-            return Err(self.not_allowed());
+            return Err(ApiError::method_not_allowed());
         }
         let options = body::delete_options(&self.query, &body::read(body).await?)?;
         let query = self.query.list(&self.endpoint)?;

@@ -1,11 +1,12 @@
-//! Fills in what the schema gives a default for.
+//! Fills in what the schema gives a default for, and takes out nulls that it does not allow.
 
 use serde_json::Value;
 
 use super::{Additional, Node, Schema};
 
 impl Schema {
-    /// Sets the defaults of all fields that are missing, in objects that are there or are themselves defaulted.
+    /// Sets the defaults of all fields that are missing, in objects that are there or are themselves defaulted. A null
+    /// that is not allowed counts as missing.
     pub(crate) fn default(&self, object: &mut Value) {
         if let Some(root) = self.node(self.root) {
             self.default_node(root, object);
@@ -19,14 +20,11 @@ impl Schema {
                     let Some(child) = self.node(*id) else {
                         continue;
                     };
-                    if let Some(default) = &child.default {
-                        let absent = match map.get(&**key) {
-                            None => true,
-                            Some(found) => found.is_null() && !child.nullable,
-                        };
-                        if absent {
-                            map.insert(key.to_string(), default.clone());
-                        }
+                    if map.get(&**key).is_some_and(Value::is_null) && !child.nullable {
+                        map.shift_remove(&**key);
+                    }
+                    if let (Some(default), false) = (&child.default, map.contains_key(&**key)) {
+                        map.insert(key.to_string(), default.clone());
                     }
                     if let Some(member) = map.get_mut(&**key) {
                         self.default_node(child, member);
@@ -35,6 +33,9 @@ impl Schema {
                 if let Additional::Each(id) = node.additional
                     && let Some(child) = self.node(id)
                 {
+                    map.retain(|key, member| {
+                        node.properties.contains_key(key.as_str()) || child.nullable || !member.is_null()
+                    });
                     for (key, member) in map.iter_mut() {
                         if !node.properties.contains_key(key.as_str()) {
                             self.default_node(child, member);
@@ -69,12 +70,18 @@ mod tests {
                 "list": {"type": "array", "items": {"type": "object", "properties": {"z": {"type": "boolean", "default": true}}}},
                 "null": {"type": "string", "nullable": true, "default": "d"},
                 "given": {"type": "string", "default": "d"},
+                "unwanted": {"type": "string"},
+                "map": {"type": "object", "additionalProperties": {"type": "string"}},
             }}),
             "schema",
         )
         .unwrap();
-        let mut object = json!({"list": [{}], "null": null, "given": null});
+        let mut object =
+            json!({"list": [{}], "null": null, "given": null, "unwanted": null, "map": {"x": null, "y": "z"}});
         schema.default(&mut object);
-        assert_eq!(object, json!({"list": [{"z": true}], "null": null, "given": "d", "a": 1, "made": {"x": "in"}}));
+        assert_eq!(
+            object,
+            json!({"list": [{"z": true}], "null": null, "given": "d", "a": 1, "made": {"x": "in"}, "map": {"y": "z"}})
+        );
     }
 }
