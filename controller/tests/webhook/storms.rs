@@ -1,13 +1,21 @@
 //! Much at once, and much going wrong: what was acknowledged is stored, and stored once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_crds::alert::AlertStatus;
 use aegis_sandbox::{Match, Odds, When};
 use futures::future::join_all;
-use serde_json::Value;
 
-use crate::world::{Builder, World, firing, over, patiently, since, status};
+use crate::world::{Builder, firing, over, since, status};
+
+#[tokio::test]
+async fn many_incidents_on_three_replicas_at_once_are_as_many_alerts() {
+    let world = Builder::default().replicas(3).start().await;
+    let posts = (0..300).map(|number| world.send_until_taken(number % 3, firing(&format!("f{}", number / 3))));
+    let names: BTreeSet<String> = join_all(posts).await.into_iter().collect();
+    assert_eq!((names.len(), world.stored().await.len()), (100, 100));
+}
 
 #[tokio::test]
 async fn under_random_trouble_each_incident_is_one_alert_and_each_200_is_true() {
@@ -28,7 +36,7 @@ async fn under_random_trouble_each_incident_is_one_alert_and_each_200_is_true() 
         let posts = (0..90).map(|number| {
             let body = firing(&format!("f{}", number / 3));
             let body = if number / 3 % 2 == 0 { body } else { since(body, "2026-11-22T11:43:28.416923757Z") };
-            send_until_taken(&world, number % 3, body)
+            world.send_until_taken(number % 3, body)
         });
         let names = join_all(posts).await;
         world.sandbox.faults().clear();
@@ -55,7 +63,7 @@ async fn a_replica_that_dies_at_any_of_its_writes_loses_nothing_and_doubles_noth
             };
             if died {
                 replica = 1;
-                send_until_taken(&world, replica, body).await;
+                world.send_until_taken(replica, body).await;
             }
         }
         assert!(stop.is_reached(), "it dies at write {n}");
@@ -64,19 +72,4 @@ async fn a_replica_that_dies_at_any_of_its_writes_loses_nothing_and_doubles_noth
         // Whoever does not hear that it was counted says it again.
         assert!(matches!(status(&alert).count, Some(2 | 3)), "{n} {when:?}: {:?}", status(&alert).count);
     }
-}
-
-/// Sends again as a sender does, and gives the name of the alert that was stored in the end.
-async fn send_until_taken(world: &World, replica: usize, body: Value) -> String {
-    patiently("the alert is taken", async {
-        loop {
-            let answer = world.post_to(replica, "/alert", body.to_string()).await;
-            match answer.code {
-                200 => return answer.body["results"][0]["name"].as_str().unwrap().to_owned(),
-                503 => tokio::time::sleep(Duration::from_millis(50)).await,
-                code => panic!("{code}: {}", answer.body),
-            }
-        }
-    })
-    .await
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub const NAMESPACE: &str = "monitoring";
 
 /// How long a test waits for what must happen before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub sandbox: Sandbox,
@@ -144,6 +144,21 @@ impl World {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
         answer(request).await
+    }
+
+    /// Sends again as a sender does, and gives the name of the alert that was stored in the end.
+    pub async fn send_until_taken(&self, replica: usize, body: Value) -> String {
+        patiently("the alert is taken", async {
+            loop {
+                let answer = self.post_to(replica, "/alert", body.to_string()).await;
+                match answer.code {
+                    200 => return answer.body["results"][0]["name"].as_str().unwrap().to_owned(),
+                    503 => tokio::time::sleep(Duration::from_millis(50)).await,
+                    code => panic!("{code}: {}", answer.body),
+                }
+            }
+        })
+        .await
     }
 
     pub fn api(&self) -> Api<AegisAlert> {
