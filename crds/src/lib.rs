@@ -1,7 +1,10 @@
 //! The API of Aegis: the six kinds of `aegis.io/v1alpha1`, their conditions, and the names derived from them.
 //! Types only: nothing here talks to a cluster, and everything else in the project is built on it.
 
-#![allow(clippy::duplicated_attributes, reason = "the lint takes the fields of different printer columns for one attribute")]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "the lint takes the fields of different printer columns for one attribute"
+)]
 
 pub mod alert;
 pub mod cluster_check;
