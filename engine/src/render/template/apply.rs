@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::budget::Budget;
 use super::function::Function;
@@ -41,67 +40,31 @@ fn with_subject(function: Function, subject: &Value, others: &[Value], budget: &
                 _ => order.is_ge(),
             })
         }
-        F::Add | F::Subtract | F::Multiply | F::Divide | F::FloorDivide | F::Remainder => {
-            arithmetic(function, subject, needed(second)?, budget)?
-        }
-        F::Negate => arithmetic(F::Subtract, &Value::own(Data::Int(0)), subject, budget)?,
-        F::Absolute => match &subject.data {
-            Data::Int(number) => Data::Int(number.checked_abs().ok_or_else(too_large)?),
-            Data::Float(number) => Data::Float(number.abs()),
-            _ => return Err(not_a("a number", subject)),
-        },
-        F::Odd => Data::Bool(integer(subject)?.rem_euclid(2) == 1),
-        F::Even => Data::Bool(integer(subject)?.rem_euclid(2) == 0),
-        F::ByteLength | F::Length | F::Index | F::Item | F::ByteSlice | F::Slice | F::First | F::Last => {
-            return part(function, subject, others, budget);
-        }
-        F::ToInt => match to_int(subject) {
-            Ok(number) => Data::Int(number),
-            Err(flaw) => return second.cloned().ok_or(flaw),
-        },
-        F::ToFloat => match to_float(subject) {
-            Ok(number) => Data::Float(number),
-            Err(flaw) => return second.cloned().ok_or(flaw),
-        },
+        F::Length => Data::Int(i64::try_from(length(subject)?).map_err(|_| too_large())?),
+        F::Index => return item(subject, needed(second)?, budget),
+        F::Slice => slice(subject, others)?,
+        F::ToInt => Data::Int(to_int(subject)?),
+        F::ToFloat => Data::Float(to_float(subject)?),
         F::ToBool => Data::Bool(to_bool(subject)?),
         F::DefaultIfEmpty => return Ok(if subject.is_true() { subject } else { needed(second)? }.clone()),
-        F::DefaultIfMissing => {
-            let also_empty = others.get(1).is_some_and(Value::is_true);
-            let replace = match subject.data {
-                Data::Missing => true,
-                _ => also_empty && !subject.is_true(),
-            };
-            return Ok(if replace { needed(second)? } else { subject }.clone());
-        }
-        F::Defined => Data::Bool(subject.data != Data::Missing),
         F::Contains => Data::Bool(contains(subject, needed(second)?)?),
-        F::Join | F::Reverse | F::Sort | F::Unique => list(function, subject, others, budget)?,
-        F::Range => range(subject, second, budget)?,
-        F::Split | F::Lines => {
-            let separator = second.map(scalar).transpose()?;
+        F::Join => join(subject, needed(second)?, budget)?,
+        F::Split => {
+            let separator = scalar(needed(second)?)?;
             let subject_text = scalar(subject)?;
-            let parts: Vec<&str> = match (function, separator.as_deref()) {
-                (F::Lines, _) => subject_text.lines().collect(),
-                (_, None) => subject_text.split_whitespace().collect(),
-                (_, Some("")) => subject_text.split("").filter(|part| !part.is_empty()).collect(),
-                (_, Some(separator)) => subject_text.split(separator).collect(),
+            let parts: Vec<&str> = match separator.as_ref() {
+                "" => subject_text.split("").filter(|part| !part.is_empty()).collect(),
+                separator => subject_text.split(separator).collect(),
             };
             budget.steps(parts.len())?;
             let item = |part: &str| Value::own_text(part).or_from(subject.from.as_ref());
             Data::List(parts.into_iter().map(item).collect())
         }
         F::Printf => Data::Text(text::printf(&scalar(subject)?, others, budget)?.into()),
-        F::Print | F::Println | F::Concat => Data::Text(text::concat(function, subject, others)?.into()),
-        F::ToText
-        | F::Lower
-        | F::Upper
-        | F::Capitalize
-        | F::Trim
-        | F::TrimPrefix
-        | F::TrimSuffix
-        | F::HasPrefix
-        | F::HasSuffix
-        | F::Replace => text::transform(function, &scalar(subject)?, others, budget)?,
+        F::Print | F::Println => Data::Text(text::concat(function, subject, others)?.into()),
+        F::Lower | F::Upper | F::Trim | F::TrimPrefix | F::TrimSuffix | F::HasPrefix | F::HasSuffix | F::Replace => {
+            text::transform(function, &scalar(subject)?, others, budget)?
+        }
     };
     Ok(Value::own(data))
 }
@@ -172,46 +135,6 @@ fn too_large() -> Flaw {
     Flaw::new("the result is outside of what 64 bits hold")
 }
 
-fn arithmetic(function: Function, left: &Value, right: &Value, budget: &mut Budget) -> Result<Data, Flaw> {
-    use Function as F;
-    if let (F::Add, Data::Text(_), Data::Text(_)) = (function, &left.data, &right.data) {
-        budget.step(left.size() + right.size())?;
-        return Ok(Data::Text(text::concat(F::Concat, left, std::slice::from_ref(right))?.into()));
-    }
-    if let (Data::Int(left), Data::Int(right)) = (&left.data, &right.data)
-        && function != F::Divide
-    {
-        if *right == 0 && matches!(function, F::FloorDivide | F::Remainder) {
-            return Err(Flaw::new("divides by zero"));
-        }
-        let result = match function {
-            F::Add => left.checked_add(*right),
-            F::Subtract => left.checked_sub(*right),
-            F::Multiply => left.checked_mul(*right),
-            F::FloorDivide => floor_divide(*left, *right),
-            _ => floor_divide(*left, *right).and_then(|quotient| left.checked_sub(quotient.checked_mul(*right)?)),
-        };
-        return result.map(Data::Int).ok_or_else(too_large);
-    }
-    let (left, right) = (float(left)?, float(right)?);
-    let result = match function {
-        F::Add => left + right,
-        F::Subtract => left - right,
-        F::Multiply => left * right,
-        F::Divide => left / right,
-        F::FloorDivide => (left / right).floor(),
-        _ => left - right * (left / right).floor(),
-    };
-    if result.is_finite() { Ok(Data::Float(result)) } else { Err(Flaw::new("the result is not a finite number")) }
-}
-
-/// Rounds towards minus infinity, as Python does.
-fn floor_divide(left: i64, right: i64) -> Option<i64> {
-    let quotient = left.checked_div(right)?;
-    let inexact = left.checked_rem(right)? != 0;
-    Some(quotient - i64::from(inexact && (left < 0) != (right < 0)))
-}
-
 fn to_int(value: &Value) -> Result<i64, Flaw> {
     match &value.data {
         Data::Int(number) => Ok(*number),
@@ -278,66 +201,45 @@ fn contains(subject: &Value, wanted: &Value) -> Result<bool, Flaw> {
     }
 }
 
-/// Functions that look at the length of text or a list, or take a part of it.
-fn part(function: Function, subject: &Value, others: &[Value], budget: &mut Budget) -> Result<Value, Flaw> {
-    use Function as F;
-    let items = match &subject.data {
-        Data::List(items) => Some(items),
-        Data::Text(_) => None,
-        _ => return Err(not_a("text or a list", subject)),
-    };
-    let length = match (items, &subject.data) {
-        (Some(items), _) => items.len(),
-        (None, Data::Text(text)) if matches!(function, F::ByteLength | F::ByteSlice) => text.len(),
-        (None, Data::Text(text)) => text.chars().count(),
-        (None, _) => 0,
-    };
-    let from_end = matches!(function, F::Item | F::Slice);
-    match function {
-        F::ByteLength | F::Length => Ok(Value::own(Data::Int(i64::try_from(length).map_err(|_| too_large())?))),
-        F::Slice | F::ByteSlice => {
-            let start = others.first().map_or(Ok(0), integer)?;
-            let end = others.get(1).map_or(Ok(i64::MAX), integer)?;
-            let (start, end) = if from_end {
-                (clamped(start, length), clamped(end, length))
-            } else {
-                let end = if others.len() < 2 { length } else { place(end, length + 1)? };
-                (place(start, length + 1)?, end)
-            };
-            if start > end && !from_end {
-                return Err(Flaw::new(format!("a slice cannot go from {start} back to {end}")));
-            }
-            slice(subject, items, start..end.max(start), function)
-        }
-        _ => {
-            let at = match function {
-                F::First => Some(0),
-                F::Last => length.checked_sub(1),
-                _ => {
-                    let number = integer(needed(others.first())?)?;
-                    if from_end && number < 0 {
-                        usize::try_from(number.unsigned_abs()).ok().and_then(|back| length.checked_sub(back))
-                    } else {
-                        usize::try_from(number).ok()
-                    }
-                }
-            };
-            let Some(at) = at.filter(|at| *at < length) else {
-                let noun = if items.is_some() { "items" } else { "characters" };
-                return Err(Flaw::new(format!("asks for a part that is not there: there are {length} {noun}")));
-            };
-            if function == F::Index && items.is_none() {
-                return Err(Flaw::new("index takes a list or all parameters, but found text")
-                    .hint("slice takes a part of a text"));
-            }
-            let item = match items {
-                Some(items) => items.get(at).cloned(),
-                None => Some(slice(subject, None, at..at + 1, F::Slice)?),
-            };
-            budget.step(0)?;
-            item.ok_or_else(|| Flaw::new("asks for a part that is not there"))
-        }
+/// Length in bytes or items.
+fn length(subject: &Value) -> Result<usize, Flaw> {
+    match &subject.data {
+        Data::List(items) => Ok(items.len()),
+        Data::Text(text) => Ok(text.len()),
+        _ => Err(not_a("text or a list", subject)),
     }
+}
+
+/// An item of a list.
+fn item(subject: &Value, number: &Value, budget: &mut Budget) -> Result<Value, Flaw> {
+    budget.step(0)?;
+    let Data::List(items) = &subject.data else {
+        return Err(not_a("a list or all parameters", subject).hint("slice takes a part of a text"));
+    };
+    usize::try_from(integer(number)?)
+        .ok()
+        .and_then(|at| items.get(at).cloned())
+        .ok_or_else(|| Flaw::new(format!("asks for a part that is not there: there are {} items", items.len())))
+}
+
+/// Go's `slice`.
+fn slice(subject: &Value, bounds: &[Value]) -> Result<Data, Flaw> {
+    let length = length(subject)?;
+    let bound = |index: usize, open: usize| match bounds.get(index) {
+        Some(bound) => place(integer(bound)?, length + 1),
+        None => Ok(open),
+    };
+    let (start, end) = (bound(0, 0)?, bound(1, length)?);
+    if start > end {
+        return Err(Flaw::new(format!("a slice cannot go from {start} back to {end}")));
+    }
+    if let Data::List(items) = &subject.data {
+        return Ok(Data::List(items.get(start..end).unwrap_or_default().into()));
+    }
+    let text = scalar(subject)?;
+    let part =
+        text.get(start..end).ok_or_else(|| Flaw::new("this slice cuts through a character of more than one byte"))?;
+    Ok(Data::Text(part.into()))
 }
 
 /// A place in something of this length, as Go counts: from 0, and never from the end.
@@ -347,93 +249,13 @@ fn place(number: i64, length: usize) -> Result<usize, Flaw> {
     })
 }
 
-/// A place in something of this length: negative counts from the end, and what is outside is brought to its ends.
-fn clamped(number: i64, length: usize) -> usize {
-    if number < 0 {
-        let back = usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX);
-        length.saturating_sub(back)
-    } else {
-        usize::try_from(number).unwrap_or(usize::MAX).min(length)
-    }
-}
-
-fn slice(
-    subject: &Value,
-    items: Option<&Arc<[Value]>>,
-    range: std::ops::Range<usize>,
-    function: Function,
-) -> Result<Value, Flaw> {
-    if let Some(items) = items {
-        let part = items.get(range).unwrap_or_default();
-        return Ok(Value::own(Data::List(part.into())));
-    }
-    let text = scalar(subject)?;
-    if function == Function::ByteSlice {
-        let part =
-            text.get(range).ok_or_else(|| Flaw::new("this slice cuts through a character of more than one byte"))?;
-        return Ok(Value::own_text(part));
-    }
-    let part: String = text.chars().skip(range.start).take(range.len()).collect();
-    Ok(Value::own_text(&part))
-}
-
-fn list(function: Function, subject: &Value, others: &[Value], budget: &mut Budget) -> Result<Data, Flaw> {
-    let items = match &subject.data {
-        Data::List(items) => items,
-        Data::Text(text) if function == Function::Reverse => {
-            return Ok(Data::Text(text.chars().rev().collect::<String>().into()));
-        }
-        _ => return Err(not_a("a list", subject).hint("split makes a list of a text")),
+fn join(subject: &Value, separator: &Value, budget: &mut Budget) -> Result<Data, Flaw> {
+    let Data::List(items) = &subject.data else {
+        return Err(not_a("a list", subject).hint("split makes a list of a text"));
     };
+    let separator = scalar(separator)?;
     budget.steps(items.len())?;
-    match function {
-        Function::Join => {
-            let separator = others.first().map_or(Ok(Cow::Borrowed("")), scalar)?;
-            budget.step(separator.len().saturating_mul(items.len()))?;
-            let texts = items.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
-            Ok(Data::Text(texts.join(separator.as_ref()).into()))
-        }
-        Function::Reverse => Ok(Data::List(items.iter().rev().cloned().collect())),
-        Function::Unique => {
-            let mut seen = std::collections::BTreeSet::new();
-            let mut kept = Vec::new();
-            for item in items.iter() {
-                if seen.insert(scalar(item)?.into_owned()) {
-                    kept.push(item.clone());
-                }
-            }
-            Ok(Data::List(kept.into()))
-        }
-        _ => sorted(items, budget),
-    }
-}
-
-fn sorted(items: &[Value], budget: &mut Budget) -> Result<Data, Flaw> {
-    let rounds = items.len().checked_ilog2().unwrap_or_default() as usize;
-    let bytes: usize = items.iter().map(Value::size).sum();
-    budget.step(bytes.saturating_mul(rounds))?;
-    let all_text = items.iter().all(|item| matches!(item.data, Data::Text(_)));
-    let all_numbers = items.iter().all(|item| matches!(item.data, Data::Int(_) | Data::Float(_)));
-    if !all_text && !all_numbers {
-        return Err(Flaw::new("sort takes a list of texts or a list of numbers, not of both"));
-    }
-    let mut sorted = items.to_vec();
-    sorted.sort_by(|left, right| match (&left.data, &right.data) {
-        (Data::Text(left), Data::Text(right)) => left.cmp(right),
-        // Integers are compared as such only among themselves; a total order needs one measure for all.
-        _ => float(left).unwrap_or_default().total_cmp(&float(right).unwrap_or_default()),
-    });
-    Ok(Data::List(sorted.into()))
-}
-
-fn range(first: &Value, second: Option<&Value>, budget: &mut Budget) -> Result<Data, Flaw> {
-    let (start, end) = match second {
-        Some(end) => (integer(first)?, integer(end)?),
-        None => (0, integer(first)?),
-    };
-    let count = usize::try_from(end.saturating_sub(start).max(0)).unwrap_or(usize::MAX);
-    budget.steps(count)?;
-    let from = first.from.as_ref().or_else(|| second.and_then(|second| second.from.as_ref()));
-    let items = (start..end).map(|number| Value::own(Data::Int(number)).or_from(from));
-    Ok(Data::List(items.collect()))
+    budget.step(separator.len().saturating_mul(items.len()))?;
+    let texts = items.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
+    Ok(Data::Text(texts.join(separator.as_ref()).into()))
 }

@@ -1,6 +1,7 @@
 //! The one tree that both template languages are parsed into.
 
 use super::function::Function;
+use super::own::Own;
 use super::value::Value;
 use crate::render::{Flaw, Place};
 
@@ -128,26 +129,8 @@ pub(super) enum ExprKind {
     And(Vec<Expr>),
     /// The first operand that is true, else the last; what follows it is not evaluated.
     Or(Vec<Expr>),
-    Choice {
-        condition: Box<Expr>,
-        then: Box<Expr>,
-        otherwise: Box<Expr>,
-    },
-    List(Vec<Expr>),
-    /// `loop.index` and its like.
-    Loop {
-        counter: Counter,
-        field: LoopField,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LoopField {
-    Index,
-    Index0,
-    First,
-    Last,
-    Length,
+    /// An expression of our own style.
+    Own(Box<Own>),
 }
 
 impl Expr {

@@ -21,11 +21,14 @@ impl Budget {
 
     /// Pays for several steps.
     pub(super) fn steps(&mut self, count: usize) -> Result<(), Flaw> {
-        self.fuel = self.fuel.checked_sub(count).ok_or_else(|| {
-            Flaw::new(format!("evaluating this template takes more than {} steps", limits::FUEL))
-                .hint("a loop is too long, or a value too large, for what is done with it")
-        })?;
+        self.fuel = self.fuel.checked_sub(count).ok_or_else(Self::exhausted)?;
         Ok(())
+    }
+
+    /// The flaw of a template that takes too many steps.
+    pub(super) fn exhausted() -> Flaw {
+        Flaw::new(format!("evaluating this template takes more than {} steps", limits::FUEL))
+            .hint("a loop is too long, or a value too large, for what is done with it")
     }
 
     /// Pays for printing this many bytes.

@@ -8,6 +8,8 @@ use super::limits;
 use crate::render::Flaw;
 
 pub(super) struct Cursor<'t> {
+    /// The tag's inside.
+    inner: &'t str,
     tokens: VecDeque<Token<'t>>,
     /// Where the tag's inside ends.
     end: Position,
@@ -16,8 +18,8 @@ pub(super) struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
-    pub(super) fn new(tokens: Vec<Token<'t>>, end: Position) -> Self {
-        Self { tokens: tokens.into(), end, operations: 0, depth: 0 }
+    pub(super) fn new(inner: &'t str, tokens: Vec<Token<'t>>, end: Position) -> Self {
+        Self { inner, tokens: tokens.into(), end, operations: 0, depth: 0 }
     }
 
     pub(super) fn peek(&self) -> Option<&Token<'t>> {
@@ -26,6 +28,12 @@ impl<'t> Cursor<'t> {
 
     pub(super) fn take(&mut self) -> Option<Token<'t>> {
         self.tokens.pop_front()
+    }
+
+    /// All that is left of the tag: its text, and its tokens.
+    pub(super) fn take_rest(&mut self) -> (&'t str, Vec<Token<'t>>) {
+        let start = self.peek().map_or(self.inner.len(), |token| token.offset);
+        (self.inner.get(start..).unwrap_or_default(), self.tokens.drain(..).collect())
     }
 
     /// The next token when it is as asked.
@@ -54,6 +62,11 @@ impl<'t> Cursor<'t> {
             TokenKind::Word(word) => Some((word, token.at)),
             _ => None,
         }
+    }
+
+    /// Where the first of the tokens that are left stands that is this word.
+    pub(super) fn find_word(&self, word: &str) -> Option<Position> {
+        self.tokens.iter().find(|token| token.is_word(word)).map(|token| token.at)
     }
 
     /// Whether the next token is this sign, with no space before it.

@@ -1,9 +1,10 @@
 //! Walks the tree of a template with the parameters of one alert, and prints opaque words in place of values.
 
 use super::apply::{apply, not_a, quoted};
-use super::ast::{Counter, Each, Expr, ExprKind, LoopField, Node, NodeKind, Position, Slot};
+use super::ast::{Counter, Each, Expr, ExprKind, Node, NodeKind, Position, Slot};
 use super::budget::Budget;
 use super::function::Function;
+use super::own::{self, Failure, Own, Source};
 use super::value::{Data, Value};
 use crate::render::{Flaw, Parameters, PlacedTag, Print, Printed, Words};
 
@@ -185,37 +186,36 @@ impl Run<'_> {
             ExprKind::Call { function, arguments } => self.call(*function, arguments, at),
             ExprKind::And(operands) => self.first_that(operands, at, |value| !value.is_true()),
             ExprKind::Or(operands) => self.first_that(operands, at, Value::is_true),
-            ExprKind::Choice { condition, then, otherwise } => {
-                let condition = self.value(condition)?;
-                let chosen = if condition.is_true() { then } else { otherwise };
-                Ok(self.value(chosen)?.or_from(condition.from.as_ref()))
-            }
-            ExprKind::List(items) => {
-                let mut values = Vec::new();
-                for item in items {
-                    let value = self.value(item)?;
-                    if matches!(value.data, Data::List(_) | Data::Parameters | Data::Missing) {
-                        return Err(placed(not_a("text or a number", &value), item.at));
-                    }
-                    values.push(value);
+            ExprKind::Own(own) => self.own_value(own, at),
+        }
+    }
+
+    /// The value of an expression of our own style; it comes from the first parameter that the expression reads.
+    fn own_value(&mut self, own: &Own, at: Position) -> Result<Value, Flaw> {
+        let mut from = None;
+        let mut values = Vec::with_capacity(own.reads.len());
+        for read in &own.reads {
+            let value = match &read.source {
+                Source::Value(expr) => {
+                    let value = self.value(expr)?;
+                    self.budget.step(value.size()).map_err(|flaw| placed(flaw, read.at))?;
+                    from = from.or_else(|| value.from.clone());
+                    own::engine_value(&value)
                 }
-                let from = values.iter().find_map(|value| value.from.clone());
-                Ok(Value::own(Data::List(values.into())).or_from(from.as_ref()))
-            }
-            ExprKind::Loop { counter, field } => {
-                let number = |slot: Slot| match self.slots.get(slot) {
-                    Some(Some(Value { data: Data::Int(number), .. })) => *number,
-                    _ => 0,
-                };
-                let (index, length) = (number(counter.index), number(counter.length));
-                Ok(Value::own(match field {
-                    LoopField::Index => Data::Int(index + 1),
-                    LoopField::Index0 => Data::Int(index),
-                    LoopField::First => Data::Bool(index == 0),
-                    LoopField::Last => Data::Bool(index + 1 == length),
-                    LoopField::Length => Data::Int(length),
-                }))
-            }
+                Source::Loop(Counter { index, length }) => {
+                    let [index, length] = [*index, *length].map(|slot| match self.slots.get(slot) {
+                        Some(Some(Value { data: Data::Int(number), .. })) => *number,
+                        _ => 0,
+                    });
+                    Some(own::loop_value(index, length))
+                }
+            };
+            values.push(value);
+        }
+        match own.evaluate(&values, from.as_ref(), &mut self.budget) {
+            Ok(value) => Ok(value),
+            Err(Failure::Missing { name, at }) => Err(placed(self.missing(&name), at)),
+            Err(Failure::Flaw(flaw)) => Err(placed(flaw, at)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The functions of both languages, under the names that each language gives them.
+//! The functions of Go's language.
 
 use super::limits;
 
@@ -11,47 +11,24 @@ pub(super) enum Function {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    FloorDivide,
-    Remainder,
-    Negate,
-    Absolute,
-    Odd,
-    Even,
-    /// Joins its operands as they are.
-    Concat,
     /// Go's `print`: a space between two operands of which neither is text.
     Print,
     /// Go's `println`: a space between all operands, and a line feed.
     Println,
     Printf,
     /// Length in bytes, as Go counts, or the number of items.
-    ByteLength,
-    /// Length in characters, or the number of items.
     Length,
     /// Go's `index`: a parameter by its name, an item by its number.
     Index,
-    /// `x[2]`; a negative number counts from the end.
-    Item,
     /// Go's `slice`, by bytes.
-    ByteSlice,
-    /// `x[1:3]`, by characters or items.
     Slice,
     ToInt,
     ToFloat,
     ToBool,
-    ToText,
-    /// The second operand when the first is missing; with a true third one also when it is false or empty.
-    DefaultIfMissing,
     /// The second operand when the first is missing, false or empty.
     DefaultIfEmpty,
-    Defined,
     Lower,
     Upper,
-    Capitalize,
     Trim,
     TrimPrefix,
     TrimSuffix,
@@ -61,17 +38,10 @@ pub(super) enum Function {
     Contains,
     Replace,
     Split,
-    Lines,
     Join,
-    First,
-    Last,
-    Reverse,
-    Sort,
-    Unique,
-    Range,
 }
 
-/// A function as one language knows it.
+/// A function, under the name that templates know.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signature {
     pub(super) name: &'static str,
@@ -103,9 +73,9 @@ pub(super) const GO: &[Signature] = &[
     first("le", Function::LessOrEqual, 2, 2),
     first("gt", Function::Greater, 2, 2),
     first("ge", Function::GreaterOrEqual, 2, 2),
-    first("len", Function::ByteLength, 1, 1),
+    first("len", Function::Length, 1, 1),
     first("index", Function::Index, 1, 3),
-    first("slice", Function::ByteSlice, 1, 3),
+    first("slice", Function::Slice, 1, 3),
     first("print", Function::Print, 0, MANY),
     first("println", Function::Println, 0, MANY),
     first("printf", Function::Printf, 1, MANY),
@@ -124,42 +94,6 @@ pub(super) const GO: &[Signature] = &[
     last("replace", Function::Replace, 3),
     last("split", Function::Split, 2),
     last("join", Function::Join, 2),
-];
-
-/// The filters of our own style.
-pub(super) const FILTERS: &[Signature] = &[
-    first("default", Function::DefaultIfMissing, 2, 3),
-    first("d", Function::DefaultIfMissing, 2, 3),
-    first("lower", Function::Lower, 1, 1),
-    first("upper", Function::Upper, 1, 1),
-    first("capitalize", Function::Capitalize, 1, 1),
-    first("trim", Function::Trim, 1, 2),
-    first("replace", Function::Replace, 3, 3),
-    first("split", Function::Split, 1, 2),
-    first("lines", Function::Lines, 1, 1),
-    first("join", Function::Join, 1, 2),
-    first("length", Function::Length, 1, 1),
-    first("count", Function::Length, 1, 1),
-    first("int", Function::ToInt, 1, 2),
-    first("float", Function::ToFloat, 1, 2),
-    first("bool", Function::ToBool, 1, 1),
-    first("string", Function::ToText, 1, 1),
-    first("abs", Function::Absolute, 1, 1),
-    first("first", Function::First, 1, 1),
-    first("last", Function::Last, 1, 1),
-    first("reverse", Function::Reverse, 1, 1),
-    first("sort", Function::Sort, 1, 1),
-    first("unique", Function::Unique, 1, 1),
-];
-
-/// The tests of our own style: what may follow `is`.
-pub(super) const TESTS: &[Signature] = &[
-    first("defined", Function::Defined, 1, 1),
-    first("odd", Function::Odd, 1, 1),
-    first("even", Function::Even, 1, 1),
-    first("startingwith", Function::HasPrefix, 2, 2),
-    first("endingwith", Function::HasSuffix, 2, 2),
-    first("containing", Function::Contains, 2, 2),
 ];
 
 pub(super) fn find(table: &[Signature], name: &str) -> Option<Signature> {
@@ -192,9 +126,6 @@ impl Signature {
 impl Function {
     /// Whether it has an answer when a parameter is missing.
     pub(super) fn takes_missing(self) -> bool {
-        matches!(
-            self,
-            Self::Not | Self::Equal | Self::NotEqual | Self::DefaultIfMissing | Self::DefaultIfEmpty | Self::Defined
-        )
+        matches!(self, Self::Not | Self::Equal | Self::NotEqual | Self::DefaultIfEmpty)
     }
 }

@@ -39,17 +39,23 @@ pub(super) fn pipeline(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Exp
 }
 
 /// What `keep` prints: a tag for Argo, as the template's own text.
-pub(super) fn keep(at: Position, arguments: &[Expr]) -> Result<Expr, Flaw> {
+fn keep(at: Position, arguments: &[Expr]) -> Result<Expr, Flaw> {
     let name = match arguments {
         [Expr { kind: ExprKind::Literal(Value { data: Data::Text(name), from: None }), .. }] => name,
         _ => {
             return Err(at.flaw("keep takes one text in quotes").hint("write {{keep \"workflow.name\"}}"));
         }
     };
+    let kept = kept(name).map_err(|problem| at.flaw(problem).hint("write {{keep \"workflow.name\"}}"))?;
+    Ok(Expr::own(at, &kept))
+}
+
+/// The tag for Argo that a name stands for.
+pub(super) fn kept(name: &str) -> Result<String, &'static str> {
     if name.is_empty() || name.contains(['{', '}', '\n']) {
-        return Err(at.flaw("keep takes a name of Argo's, without braces").hint("write {{keep \"workflow.name\"}}"));
+        return Err("keep takes a name of Argo's, without braces");
     }
-    Ok(Expr::own(at, &format!("{{{{{name}}}}}")))
+    Ok(format!("{{{{{name}}}}}"))
 }
 
 fn command(cursor: &mut Cursor<'_>, scope: &mut Scope, piped: Option<Expr>) -> Result<Expr, Flaw> {
@@ -100,7 +106,7 @@ fn call(
     }
     let Some(signature) = function::find(GO, name) else {
         return match REFUSED.iter().find(|(refused, _)| *refused == name) {
-            None if arguments.is_empty() => Ok(scope.name(at, name)),
+            None if arguments.is_empty() => Ok(scope.name(at, name, true)),
             Some((_, why)) => Err(at.flaw(format!("there is no function {name}")).hint(*why)),
             None => Err(at
                 .flaw(format!("there is no function {name}"))

@@ -7,6 +7,8 @@ use crate::render::Flaw;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token<'t> {
     pub(super) at: Position,
+    /// Its byte offset in the tag's inside.
+    pub(super) offset: usize,
     /// Whether space, or the beginning of the tag, stands before it.
     pub(super) spaced: bool,
     pub(super) kind: TokenKind<'t>,
@@ -65,7 +67,7 @@ pub(super) fn tokens(inner: &str, at: Position) -> Result<Vec<Token<'_>>, Flaw> 
         } else {
             return Err(at.flaw(format!("found the character {first:?}, which no tag can hold outside of quotes")));
         };
-        tokens.push(Token { at, spaced, kind });
+        tokens.push(Token { at, offset: inner.len() - rest.len(), spaced, kind });
         at = at.after(passed(rest, after));
         rest = after;
         spaced = false;

@@ -1,7 +1,8 @@
 //! The template languages: Go's text/template, and our own style after Jinja.
 //!
-//! `scan` cuts the text into tags, `owner` says whose each one is, `go` and `own` read expressions, `parse` builds
-//! one tree of both, and `eval` walks it with an alert's parameters. `limits` bounds all of it.
+//! `scan` cuts the text into tags, `owner` says whose each one is, `go` reads Go's expressions, `own` has minijinja read
+//! those of our own style, `parse` builds one tree of both, and `eval` walks it with an alert's parameters. `limits` bounds
+//! all of it.
 
 mod apply;
 mod ast;

@@ -1,356 +1,303 @@
-//! Reads expressions of our own style, which is a part of Jinja's.
+//! Expressions of our own style: minijinja reads and evaluates them.
 //!
-//! A missing parameter is a flaw wherever it is used, except before `default` and `is defined`.
+//! What an expression reads is known before it is evaluated, so a result carries the parameter that it came from. A
+//! missing parameter is a flaw wherever it is used, except before `default` and `is defined`.
 
-use super::ast::{Expr, ExprKind, LoopField, Position};
+mod names;
+
+use std::sync::{Arc, LazyLock};
+
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Expression, State, UndefinedBehavior, Value as Engine, context};
+
+use super::apply::quoted;
+use super::ast::{Counter, Expr, Position};
+use super::budget::Budget;
 use super::cursor::Cursor;
-use super::function::{self, FILTERS, Function, TESTS};
-use super::go;
-use super::lex::TokenKind;
+use super::limits;
 use super::scope::{Binding, Scope};
 use super::value::{Data, Value};
 use crate::render::Flaw;
+use names::Name;
 
 /// Words that an expression gives a meaning to, so that nothing else can be called so.
 pub(super) const WORDS: &[&str] =
     &["and", "else", "false", "if", "in", "is", "none", "not", "or", "true", "False", "None", "True"];
 
-/// `a if b else c`, or anything that binds tighter.
-pub(super) fn expression(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
+/// The functions; a parameter of such a name can be printed, but not be read in an expression.
+const FUNCTIONS: &[&str] = &["keep", "range"];
+
+/// Stands before a name where it may be missing, so that the engine reads it as undefined there and nowhere else.
+const MAY_MISS: &str = "__";
+
+/// Filters and functions of the engine that make no sense here: a value is escaped for its place, whatever it says of
+/// itself, and `debug` shows parameters that the expression does not name.
+const REMOVED_FILTERS: &[&str] = &["e", "escape", "safe"];
+const REMOVED_FUNCTIONS: &[&str] = &["debug", "dict", "namespace"];
+
+static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = Environment::new();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_fuel(u64::try_from(limits::FUEL).ok());
+    engine.set_debug(false);
+    REMOVED_FILTERS.iter().for_each(|name| engine.remove_filter(name));
+    REMOVED_FUNCTIONS.iter().for_each(|name| engine.remove_global(name));
+    engine.add_filter("bool", to_bool);
+    engine.add_filter("int", to_int);
+    engine.add_filter("float", to_float);
+    engine.add_filter(SPENT, spent);
+    engine.add_function("keep", keep);
+    engine
+});
+
+/// One expression, ready to be evaluated.
+#[derive(Debug)]
+pub(super) struct Own {
+    text: String,
+    at: Position,
+    /// The bytes of the compiled text that the template does not have.
+    marks: Vec<usize>,
+    compiled: Expression<'static, 'static>,
+    /// What it reads, in the order of the text.
+    pub(super) reads: Vec<Read>,
+}
+
+/// One name that an expression reads.
+#[derive(Debug)]
+pub(super) struct Read {
+    name: String,
+    /// Where it stands first; better, where it first may not be missing.
+    pub(super) at: Position,
+    may_miss: bool,
+    pub(super) source: Source,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A variable or a parameter.
+    Value(Expr),
+    /// The `loop` of the innermost loop.
+    Loop(Counter),
+}
+
+/// Reads the expression that the rest of a tag is.
+pub(super) fn expression(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Own, Flaw> {
     let at = cursor.at();
-    let then = either(cursor, scope)?;
-    if !cursor.take_word("if") {
-        return Ok(then);
-    }
-    cursor.operation()?;
-    let condition = either(cursor, scope)?;
-    if !cursor.take_word("else") {
-        return Err(cursor.unexpected("else").hint("write what to take otherwise, as in: a if b else \"\""));
-    }
-    let otherwise = cursor.deeper(|cursor| expression(cursor, scope))?;
-    Ok(Expr::new(
-        at,
-        ExprKind::Choice { condition: Box::new(condition), then: Box::new(then), otherwise: Box::new(otherwise) },
-    ))
-}
-
-/// `a or b`, or anything that binds tighter; the word `if` may follow.
-pub(super) fn either(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    let at = cursor.at();
-    let mut operands = vec![both(cursor, scope)?];
-    while cursor.take_word("or") {
-        cursor.operation()?;
-        operands.push(both(cursor, scope)?);
-    }
-    Ok(one_or(at, operands, ExprKind::Or))
-}
-
-fn both(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    let at = cursor.at();
-    let mut operands = vec![negation(cursor, scope)?];
-    while cursor.take_word("and") {
-        cursor.operation()?;
-        operands.push(negation(cursor, scope)?);
-    }
-    Ok(one_or(at, operands, ExprKind::And))
-}
-
-fn one_or(at: Position, mut operands: Vec<Expr>, make: fn(Vec<Expr>) -> ExprKind) -> Expr {
-    match operands.pop() {
-        Some(only) if operands.is_empty() => only,
-        last => {
-            operands.extend(last);
-            Expr::new(at, make(operands))
-        }
-    }
-}
-
-fn negation(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    let at = cursor.at();
-    if !cursor.take_word("not") {
-        return comparison(cursor, scope);
-    }
-    cursor.operation()?;
-    let operand = cursor.deeper(|cursor| negation(cursor, scope))?;
-    Ok(call(at, Function::Not, vec![operand]))
-}
-
-fn comparison(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    const SIGNS: &[(&str, Function)] = &[
-        ("==", Function::Equal),
-        ("!=", Function::NotEqual),
-        ("<=", Function::LessOrEqual),
-        (">=", Function::GreaterOrEqual),
-        ("<", Function::Less),
-        (">", Function::Greater),
-    ];
-    let mut left = sum(cursor, scope)?;
-    loop {
-        let at = cursor.at();
-        if let Some(function) = take_operator(cursor, SIGNS) {
-            cursor.operation()?;
-            let right = sum(cursor, scope)?;
-            left = call(at, function, vec![left, right]);
-        } else if cursor.take_word("in") {
-            cursor.operation()?;
-            let right = sum(cursor, scope)?;
-            left = call(at, Function::Contains, vec![right, left]);
-        } else if cursor.take_word("not") {
-            if !cursor.take_word("in") {
-                return Err(cursor.unexpected("in"));
-            }
-            cursor.operation()?;
-            let right = sum(cursor, scope)?;
-            let contains = call(at, Function::Contains, vec![right, left]);
-            left = call(at, Function::Not, vec![contains]);
-        } else if cursor.take_word("is") {
-            cursor.operation()?;
-            left = test(cursor, scope, left)?;
-        } else {
-            return Ok(left);
-        }
-    }
-}
-
-/// What follows `is`.
-fn test(cursor: &mut Cursor<'_>, scope: &mut Scope, subject: Expr) -> Result<Expr, Flaw> {
-    let at = cursor.at();
-    let negated = cursor.take_word("not");
-    let Some((name, name_at)) = cursor.take_any_word(false) else {
-        return Err(cursor.unexpected("the name of a test"));
-    };
-    let (name, negated) = match name {
-        "undefined" => ("defined", !negated),
-        _ => (name, negated),
-    };
-    let signature = function::find(TESTS, name).ok_or_else(|| {
-        name_at
-            .flaw(format!("there is no test {name}"))
-            .hint(format!("the tests are undefined, {}", function::names(TESTS)))
-    })?;
-    let mut arguments = vec![subject];
-    if cursor.take_sign("(") {
-        list_until(cursor, scope, ")", &mut arguments)?;
-    }
-    if let Some(problem) = signature.wrong_count(arguments.len()) {
-        return Err(name_at.flaw(problem).hint("the subject counts as the first"));
-    }
-    if signature.function == Function::Defined {
-        arguments.iter_mut().for_each(allow_missing);
-    }
-    let test = call(at, signature.function, arguments);
-    Ok(if negated { call(at, Function::Not, vec![test]) } else { test })
-}
-
-fn sum(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    const SIGNS: &[(&str, Function)] = &[("+", Function::Add), ("-", Function::Subtract), ("~", Function::Concat)];
-    let mut left = product(cursor, scope)?;
-    loop {
-        let at = cursor.at();
-        let Some(function) = take_operator(cursor, SIGNS) else {
-            return Ok(left);
-        };
-        cursor.operation()?;
-        let right = product(cursor, scope)?;
-        left = call(at, function, vec![left, right]);
-    }
-}
-
-fn product(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    const SIGNS: &[(&str, Function)] = &[
-        ("//", Function::FloorDivide),
-        ("*", Function::Multiply),
-        ("/", Function::Divide),
-        ("%", Function::Remainder),
-    ];
-    let mut left = signed(cursor, scope)?;
-    loop {
-        let at = cursor.at();
-        let Some(function) = take_operator(cursor, SIGNS) else {
-            return Ok(left);
-        };
-        cursor.operation()?;
-        let right = signed(cursor, scope)?;
-        left = call(at, function, vec![left, right]);
-    }
-}
-
-fn take_operator(cursor: &mut Cursor<'_>, signs: &[(&str, Function)]) -> Option<Function> {
-    signs.iter().find(|(sign, _)| cursor.take_sign(sign)).map(|(_, function)| *function)
-}
-
-fn signed(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    let at = cursor.at();
-    if !cursor.take_sign("-") {
-        return filtered(cursor, scope);
-    }
-    cursor.operation()?;
-    let operand = cursor.deeper(|cursor| signed(cursor, scope))?;
-    Ok(call(at, Function::Negate, vec![operand]))
-}
-
-/// A value with all that follows it closely: `.name`, `[...]` and `| filter`.
-fn filtered(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    let mut value = primary(cursor, scope)?;
-    loop {
-        let at = cursor.at();
-        if cursor.take_sign("|") {
-            cursor.operation()?;
-            value = filter(cursor, scope, value)?;
-        } else if cursor.take_sign("[") {
-            cursor.operation()?;
-            value = subscript(cursor, scope, value, at)?;
-        } else if cursor.take_sign(".") {
-            let found = cursor.take_any_word(true).map_or("", |(name, _)| name);
-            return Err(at.flaw(format!("a value is text or a list and has no field {found:?}")).hint(
-                "a parameter with a dot in its name is read with {{index . \"a.b\"}}; to hand on \
-                 {{...}} as it is, write {{`{{...}}`}}",
-            ));
-        } else {
-            return Ok(value);
-        }
-    }
-}
-
-fn filter(cursor: &mut Cursor<'_>, scope: &mut Scope, subject: Expr) -> Result<Expr, Flaw> {
-    let Some((name, at)) = cursor.take_any_word(false) else {
-        return Err(cursor.unexpected("the name of a filter"));
-    };
-    let signature = function::find(FILTERS, name).ok_or_else(|| {
-        at.flaw(format!("there is no filter {name}")).hint(format!("the filters are {}", function::names(FILTERS)))
-    })?;
-    let mut arguments = vec![subject];
-    if cursor.take_sign("(") {
-        list_until(cursor, scope, ")", &mut arguments)?;
-    }
-    if let Some(problem) = signature.wrong_count(arguments.len()) {
-        return Err(at.flaw(problem).hint("the subject counts as the first"));
-    }
-    if signature.function == Function::DefaultIfMissing
-        && let Some(subject) = arguments.first_mut()
-    {
-        allow_missing(subject);
-    }
-    Ok(call(at, signature.function, arguments))
-}
-
-/// `[2]`, `[1:3]`, `[:3]`, `[1:]`, behind the opening bracket.
-fn subscript(cursor: &mut Cursor<'_>, scope: &mut Scope, subject: Expr, at: Position) -> Result<Expr, Flaw> {
-    let bound = |number| Expr::new(at, ExprKind::Literal(Value::own(Data::Int(number))));
-    let start = if cursor.take_sign(":") {
-        bound(0)
-    } else {
-        let start = cursor.deeper(|cursor| expression(cursor, scope))?;
-        if !cursor.take_sign(":") {
-            cursor.expect_sign("]")?;
-            return Ok(call(at, Function::Item, vec![subject, start]));
-        }
-        start
-    };
-    let end = if cursor.take_sign("]") {
-        bound(i64::MAX)
-    } else {
-        let end = cursor.deeper(|cursor| expression(cursor, scope))?;
-        cursor.expect_sign("]")?;
-        end
-    };
-    Ok(call(at, Function::Slice, vec![subject, start, end]))
-}
-
-fn primary(cursor: &mut Cursor<'_>, scope: &mut Scope) -> Result<Expr, Flaw> {
-    let at = cursor.at();
-    let Some(token) = cursor.take() else {
+    let (text, tokens) = cursor.take_rest();
+    if tokens.is_empty() {
         return Err(at.flaw("found the end of the tag, but expected a value"));
-    };
-    let literal = |data| Ok(Expr::new(at, ExprKind::Literal(Value::own(data))));
-    match token.kind {
-        TokenKind::Int(number) => literal(Data::Int(number)),
-        TokenKind::Float(number) => literal(Data::Float(number)),
-        TokenKind::Text(text, _) => Ok(Expr::own(at, &text)),
-        TokenKind::Word("true" | "True") => literal(Data::Bool(true)),
-        TokenKind::Word("false" | "False") => literal(Data::Bool(false)),
-        TokenKind::Word("loop") if is_loop(scope) => loop_field(cursor, scope, at),
-        TokenKind::Word(word) if WORDS.contains(&word) => Err(at.flaw(format!("found {word}, but expected a value"))),
-        TokenKind::Word(name) => {
-            if !cursor.joined_sign("(") {
-                return Ok(scope.name(at, name));
+    }
+    let names = names::names(&tokens)?;
+    // Compiled by itself first: only what is an expression may be put between parentheses.
+    ENGINE.compile_expression(text).map_err(|error| flaw(&error, text, at, &[]))?;
+    let start = tokens.first().map_or(0, |token| token.offset);
+    let (mut marked, mut marks, mut copied) = ("(".to_owned(), vec![0], 0);
+    let mut reads: Vec<Read> = Vec::new();
+    for Name { name, token, may_miss } in names {
+        if may_miss {
+            let offset = token.offset - start;
+            marked.push_str(text.get(copied..offset).unwrap_or_default());
+            marks.extend([marked.len(), marked.len() + 1]);
+            marked.push_str(MAY_MISS);
+            copied = offset;
+        }
+        if let Some(read) = reads.iter_mut().find(|read| read.name == name) {
+            if read.may_miss && !may_miss {
+                (read.at, read.may_miss) = (token.at, false);
             }
-            cursor.take();
-            cursor.operation()?;
-            let mut arguments = Vec::new();
-            list_until(cursor, scope, ")", &mut arguments)?;
-            match (name, arguments.len()) {
-                ("keep", _) => go::keep(at, &arguments),
-                ("range", 1 | 2) => Ok(call(at, Function::Range, arguments)),
-                ("range", count) => Err(at.flaw(format!("range takes 1 to 2 operands, but found {count}"))),
-                _ => Err(at
-                    .flaw(format!("there is no function {name}"))
-                    .hint("the functions are keep and range; what filters do is written x | filter")),
+            continue;
+        }
+        let binding = scope.bindings(name).next();
+        let source = match binding {
+            Some(Binding::Loop(counter)) => Source::Loop(counter),
+            _ => Source::Value(scope.name(token.at, name, false)),
+        };
+        reads.push(Read { name: name.to_owned(), at: token.at, may_miss, source });
+    }
+    marked.push_str(text.get(copied..).unwrap_or_default());
+    let compiled = ENGINE
+        .compile_expression_owned(format!("{marked})|{SPENT}"))
+        .map_err(|error| flaw(&error, text, at, &marks))?;
+    Ok(Own { text: text.to_owned(), at, marks, compiled, reads })
+}
+
+impl Own {
+    /// Evaluates it; `values` are those of [`Own::reads`], and `from` is the parameter that they come from.
+    pub(super) fn evaluate(
+        &self,
+        values: &[Option<Engine>],
+        from: Option<&Arc<str>>,
+        budget: &mut Budget,
+    ) -> Result<Value, Failure> {
+        let mut context = Vec::new();
+        for (read, value) in self.reads.iter().zip(values) {
+            let name = &read.name;
+            match value {
+                Some(value) => {
+                    context.extend([(name.clone(), value.clone()), (format!("{MAY_MISS}{name}"), value.clone())])
+                }
+                // Reading it fails with this error, wherever it stands.
+                None => context.push((name.clone(), Error::new(ErrorKind::UndefinedError, name.clone()).into())),
             }
         }
-        TokenKind::Sign("(") => {
-            cursor.operation()?;
-            let value = cursor.deeper(|cursor| expression(cursor, scope))?;
-            cursor.expect_sign(")")?;
-            Ok(value)
+        let outcome = self.compiled.eval(Engine::from_pairs(context)).map_err(|error| {
+            let missing = self.reads.iter().zip(values).find(|(read, value)| {
+                value.is_none() && error.kind() == ErrorKind::UndefinedError && error.detail() == Some(&read.name)
+            });
+            match missing {
+                Some((read, _)) => Failure::Missing { name: read.name.clone(), at: read.at },
+                None => Failure::Flaw(flaw(&error, &self.text, self.at, &self.marks)),
+            }
+        })?;
+        let part = |index| outcome.get_item_by_index(index).unwrap_or_default();
+        let consumed = part(1).as_usize().unwrap_or(limits::FUEL);
+        let value = part(0);
+        if value.is_undefined() {
+            let nothing = self.at.flaw("this expression yields nothing").hint("use default to say what it is then");
+            return Err(Failure::Flaw(nothing));
         }
-        TokenKind::Sign("[") => {
-            cursor.operation()?;
-            let mut items = Vec::new();
-            list_until(cursor, scope, "]", &mut items)?;
-            Ok(Expr::new(at, ExprKind::List(items)))
-        }
-        TokenKind::Sign(sign) => Err(at.flaw(format!("found '{sign}', but expected a value"))),
+        budget.steps(consumed).and_then(|()| own_value(&value, from, budget)).map_err(Failure::Flaw)
     }
 }
 
-/// Expressions between commas, up to the closing sign.
-fn list_until(cursor: &mut Cursor<'_>, scope: &mut Scope, close: &str, items: &mut Vec<Expr>) -> Result<(), Flaw> {
-    loop {
-        if cursor.take_sign(close) {
-            return Ok(());
-        }
-        items.push(cursor.deeper(|cursor| expression(cursor, scope))?);
-        if !cursor.take_sign(",") {
-            return cursor.expect_sign(close);
-        }
+/// Why an expression has no value.
+pub(super) enum Failure {
+    /// It uses a parameter that is missing.
+    Missing {
+        name: String,
+        /// Where it is used.
+        at: Position,
+    },
+    Flaw(Flaw),
+}
+
+/// A value as the engine has it; `None` when it is missing.
+pub(super) fn engine_value(value: &Value) -> Option<Engine> {
+    Some(match &value.data {
+        Data::Missing | Data::Parameters => return None,
+        Data::Text(text) => Engine::from(Arc::clone(text)),
+        Data::Int(number) => Engine::from(*number),
+        Data::Float(number) => Engine::from(*number),
+        Data::Bool(truth) => Engine::from(*truth),
+        Data::List(items) => items.iter().filter_map(engine_value).collect(),
+    })
+}
+
+/// The `loop` of a loop that is in the round `index`, counted from 0.
+pub(super) fn loop_value(index: i64, length: i64) -> Engine {
+    context! {
+        index => index + 1,
+        index0 => index,
+        first => index == 0,
+        last => index + 1 == length,
+        length => length,
     }
 }
 
-fn is_loop(scope: &Scope) -> bool {
-    matches!(scope.bindings("loop").next(), Some(Binding::Loop(_)))
+/// What the engine's value is here.
+fn own_value(value: &Engine, from: Option<&Arc<str>>, budget: &mut Budget) -> Result<Value, Flaw> {
+    let made = |data| Value::own(data).or_from(from);
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return scalar(value, budget).map(made);
+    }
+    let items = value.try_iter().map_err(|error| Flaw::new(error.to_string()))?;
+    let mut list = Vec::new();
+    for item in items {
+        budget.step(0)?;
+        list.push(made(scalar(&item, budget)?));
+    }
+    Ok(made(Data::List(list.into())))
 }
 
-fn loop_field(cursor: &mut Cursor<'_>, scope: &Scope, at: Position) -> Result<Expr, Flaw> {
-    let field = if cursor.take_sign(".") {
-        match cursor.take_any_word(true) {
-            Some(("index", _)) => Some(LoopField::Index),
-            Some(("index0", _)) => Some(LoopField::Index0),
-            Some(("first", _)) => Some(LoopField::First),
-            Some(("last", _)) => Some(LoopField::Last),
-            Some(("length", _)) => Some(LoopField::Length),
-            _ => None,
-        }
-    } else {
-        None
+fn scalar(value: &Engine, budget: &mut Budget) -> Result<Data, Flaw> {
+    if let Some(text) = value.as_str() {
+        budget.step(text.len())?;
+        return Ok(Data::Text(text.into()));
+    }
+    let found = match value.kind() {
+        ValueKind::Bool => return Ok(Data::Bool(value.is_true())),
+        ValueKind::Number if value.is_integer() => match value.as_i64() {
+            Some(number) => return Ok(Data::Int(number)),
+            None => return Err(Flaw::new("the result is outside of what 64 bits hold")),
+        },
+        ValueKind::Number => match f64::try_from(value.clone()) {
+            Ok(number) if number.is_finite() => return Ok(Data::Float(number)),
+            _ => return Err(Flaw::new("the result is not a finite number")),
+        },
+        ValueKind::Seq | ValueKind::Iterable => "a list inside a list".to_owned(),
+        ValueKind::None | ValueKind::Undefined => "nothing".to_owned(),
+        ValueKind::Map => "a map".to_owned(),
+        _ => "something else".to_owned(),
     };
-    match (field, scope.bindings("loop").next()) {
-        (Some(field), Some(Binding::Loop(counter))) => Ok(Expr::new(at, ExprKind::Loop { counter, field })),
-        _ => Err(at
-            .flaw("loop cannot be used like this")
-            .hint("it has loop.index, loop.index0, loop.first, loop.last and loop.length")),
+    Err(Flaw::new(format!("the result is {found}, but text, a number, true or false, or a list of them is needed")))
+}
+
+/// What the engine says, with its place; `marks` are the bytes that were put into what the engine got.
+fn flaw(error: &Error, text: &str, at: Position, marks: &[usize]) -> Flaw {
+    const SHOWN: usize = 200;
+    let offset = error.range().map(|range| range.start - marks.iter().filter(|mark| **mark < range.start).count());
+    let at = offset.and_then(|offset| text.get(..offset)).map_or(at, |passed| at.after(passed));
+    if error.kind() == ErrorKind::OutOfFuel {
+        return Budget::exhausted().at(at.line, at.column);
+    }
+    let problem = match error.detail() {
+        Some(detail) if error.kind() == ErrorKind::InvalidOperation => detail.to_owned(),
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    let flaw = at.flaw(problem.replace(&format!("`{MAY_MISS}"), "`").chars().take(SHOWN).collect::<String>());
+    let types = error.detail().is_none_or(|detail| detail.contains("unsupported types"));
+    if types && error.kind() == ErrorKind::InvalidOperation {
+        return flaw.hint("parameters are text: use int, float or bool first");
+    }
+    flaw
+}
+
+/// A filter that joins a result with the fuel that it took, since the engine tells that only while it evaluates.
+const SPENT: &str = "__spent";
+
+fn spent(state: &State<'_, '_>, value: Engine) -> Engine {
+    let consumed = state.fuel_levels().map_or(0, |(consumed, _)| consumed);
+    Engine::from(vec![value, Engine::from(consumed)])
+}
+
+/// Reads `true` and `false`; the engine's own filter asks whether a text is empty.
+fn to_bool(value: &Engine) -> Result<bool, Error> {
+    match value.as_str().map(str::trim) {
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        None if value.kind() == ValueKind::Bool => Ok(value.is_true()),
+        _ => Err(not_readable(value, "true or false")),
     }
 }
 
-fn call(at: Position, function: Function, arguments: Vec<Expr>) -> Expr {
-    Expr::new(at, ExprKind::Call { function, arguments })
+fn to_int(
+    state: &State<'_, '_>,
+    value: &Engine,
+    default: Option<Engine>,
+    base: Option<u32>,
+    named: Kwargs,
+) -> Result<Engine, Error> {
+    minijinja::filters::int(state, value, default, base, named).map_err(|error| unreadable(error, value, "an integer"))
 }
 
-/// Lets the expression yield a missing value where its parameter is missing.
-fn allow_missing(expr: &mut Expr) {
-    match &mut expr.kind {
-        ExprKind::Parameter { strict, .. } => *strict = false,
-        ExprKind::Variable { fallback: Some(fallback), .. } => allow_missing(fallback),
-        _ => {}
+fn to_float(state: &State<'_, '_>, value: &Engine, default: Option<Engine>, named: Kwargs) -> Result<Engine, Error> {
+    minijinja::filters::float(state, value, default, named).map_err(|error| unreadable(error, value, "a number"))
+}
+
+/// The engine's own message does not show what it found.
+fn unreadable(error: Error, value: &Engine, wanted: &str) -> Error {
+    if error.kind() == ErrorKind::InvalidOperation { not_readable(value, wanted) } else { error }
+}
+
+fn not_readable(value: &Engine, wanted: &str) -> Error {
+    if value.is_undefined() {
+        return Error::from(ErrorKind::UndefinedError);
     }
+    let found = value.as_str().map_or_else(|| value.kind().to_string(), quoted);
+    Error::new(ErrorKind::InvalidOperation, format!("found {found}, but {wanted} is needed here"))
+}
+
+fn keep(name: &str) -> Result<String, Error> {
+    super::go::kept(name).map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
 }

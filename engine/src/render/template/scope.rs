@@ -104,7 +104,7 @@ impl Scope {
     }
 
     /// A bare name: the variable of our own style, else the parameter.
-    pub(super) fn name(&mut self, at: Position, name: &str) -> Expr {
+    pub(super) fn name(&mut self, at: Position, name: &str, strict: bool) -> Expr {
         let slots: Vec<Slot> = self
             .bindings(name)
             .filter_map(|binding| match binding {
@@ -112,7 +112,7 @@ impl Scope {
                 Binding::Loop(_) => None,
             })
             .collect();
-        let parameter = self.parameter(at, name, true);
+        let parameter = self.parameter(at, name, strict);
         if slots.is_empty() {
             return parameter;
         }

@@ -21,15 +21,7 @@ pub(super) fn transform(
     let made = match function {
         Function::Lower => subject.to_lowercase(),
         Function::Upper => subject.to_uppercase(),
-        Function::Capitalize => {
-            let mut chars = subject.chars();
-            let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-            first + &chars.as_str().to_lowercase()
-        }
-        Function::Trim => match second {
-            None => subject.trim().to_owned(),
-            Some(set) => subject.trim_matches(|c| set.contains(c)).to_owned(),
-        },
+        Function::Trim => subject.trim().to_owned(),
         Function::TrimPrefix => {
             let prefix = second.unwrap_or_default();
             subject.strip_prefix(prefix).unwrap_or(subject).to_owned()

@@ -12,7 +12,7 @@ use super::limits;
 use super::owner::{self, Owner};
 use super::scan::{Segment, Tag};
 use super::scope::Scope;
-use super::{go, lex, own};
+use super::{go, lex};
 use crate::render::Flaw;
 use go_blocks::go_assignment;
 
@@ -85,9 +85,9 @@ impl<'t> Tree<'t, '_> {
         let kind = match owner::owner(tag.inner) {
             Owner::Argo => NodeKind::Text(argo_text()),
             Owner::Placed(place) => {
-                NodeKind::Placed { text: argo_text(), place, elsewhere: self.scope.name(at, tag.inner.trim()) }
+                NodeKind::Placed { text: argo_text(), place, elsewhere: self.scope.name(at, tag.inner.trim(), true) }
             }
-            Owner::Name => NodeKind::Print(self.scope.name(at, tag.inner.trim())),
+            Owner::Name => NodeKind::Print(self.scope.name(at, tag.inner.trim(), true)),
             Owner::Ours => return self.ours(tag, nodes),
         };
         nodes.push(Node { at, kind });
@@ -101,7 +101,7 @@ impl<'t> Tree<'t, '_> {
             return Err(at.flaw("this tag is empty").hint("write {{.x}} to print the parameter x"));
         }
         let is_go = owner::is_go(&tokens);
-        let mut cursor = Cursor::new(tokens, tag.inner_at.after(tag.inner));
+        let mut cursor = Cursor::new(tag.inner, tokens, tag.inner_at.after(tag.inner));
         let word = match cursor.peek().map(|token| &token.kind) {
             Some(lex::TokenKind::Word(word)) if owner::GO_WORDS.contains(word) => Some(*word),
             _ => None,
@@ -111,7 +111,7 @@ impl<'t> Tree<'t, '_> {
             return self.go_block(at, word, cursor, nodes);
         }
         let kind = if !is_go {
-            NodeKind::Print(own::expression(&mut cursor, self.scope)?)
+            NodeKind::Print(self.own_expression(&mut cursor)?)
         } else if let Some(name) = go_assignment(&mut cursor)? {
             self.speak(Language::Go, at, "{{$x := ...}}")?;
             self.go_set(&name, &mut cursor)?

@@ -1,6 +1,6 @@
 //! Conditions, loops and variables of our own style.
 
-use super::super::ast::{Arm, Counter, Each, Node, NodeKind, Position};
+use super::super::ast::{Arm, Counter, Each, Expr, ExprKind, Node, NodeKind, Position};
 use super::super::cursor::Cursor;
 use super::super::scan::Tag;
 use super::super::scope::Binding;
@@ -12,7 +12,7 @@ impl<'t> Tree<'t, '_> {
     pub(super) fn percent(&mut self, tag: Tag<'t>, nodes: &mut Vec<Node>) -> Result<Option<Ending<'t>>, Flaw> {
         let at = tag.at;
         let tokens = lex::tokens(tag.inner, tag.inner_at)?;
-        let mut cursor = Cursor::new(tokens, tag.inner_at.after(tag.inner));
+        let mut cursor = Cursor::new(tag.inner, tokens, tag.inner_at.after(tag.inner));
         let word = cursor.take_any_word(false).map_or("", |(word, _)| word);
         self.speak(Language::Own, at, &format!("{{% {word} %}}"))?;
         let kind = match word {
@@ -36,8 +36,7 @@ impl<'t> Tree<'t, '_> {
                 if !cursor.take_sign("=") {
                     return Err(cursor.unexpected("'='").hint("write {% set x = ... %}"));
                 }
-                let value = own::expression(&mut cursor, self.scope)?;
-                cursor.finish("the end of the tag, '%}'")?;
+                let value = self.own_expression(&mut cursor)?;
                 let slot = self.scope.declare(name);
                 NodeKind::Set { slot, value }
             }
@@ -51,12 +50,18 @@ impl<'t> Tree<'t, '_> {
         Ok(None)
     }
 
+    /// The expression that the rest of a tag is.
+    pub(super) fn own_expression(&mut self, cursor: &mut Cursor<'t>) -> Result<Expr, Flaw> {
+        let at = cursor.at();
+        let own = own::expression(cursor, self.scope)?;
+        Ok(Expr::new(at, ExprKind::Own(Box::new(own))))
+    }
+
     /// `{% if %}` with all that belongs to it, behind that word. What is set inside stays set behind it.
     fn own_condition(&mut self, at: Position, mut cursor: Cursor<'t>) -> Result<NodeKind, Flaw> {
         let mut arms = Vec::new();
         loop {
-            let condition = own::expression(&mut cursor, self.scope)?;
-            cursor.finish("the end of the tag, '%}'")?;
+            let condition = self.own_expression(&mut cursor)?;
             let (body, ending) = self.block()?;
             arms.push(Arm { bind: Vec::new(), condition, body });
             let ending = self.closes(ending, at, Language::Own, "if")?;
@@ -82,11 +87,12 @@ impl<'t> Tree<'t, '_> {
         if !cursor.take_word("in") {
             return Err(cursor.unexpected("in").hint("write {% for x in list %}"));
         }
-        let over = own::either(&mut cursor, self.scope)?;
-        if cursor.peek().is_some_and(|token| token.is_word("if")) {
-            return Err(cursor.unexpected("the end of the tag, '%}'").hint("put an {% if %} inside the loop"));
+        if let Some(at) = cursor.find_word("if") {
+            return Err(at
+                .flaw("found if, but expected the end of the tag, '%}'")
+                .hint("put an {% if %} inside the loop, or choose the list before it with {% set %}"));
         }
-        cursor.finish("the end of the tag, '%}'")?;
+        let over = self.own_expression(&mut cursor)?;
         self.scope.enter();
         let element = self.scope.declare(name);
         let counter = Counter { index: self.scope.slot(), length: self.scope.slot() };
