@@ -25,8 +25,9 @@ lint: rust
 deny: rust
 	@scripts/deny
 
-generate: rust ## Write manifest/install from the types
+generate: rust ## Write manifest/install and the pages that are made from code
 	@$(CARGO) run --quiet --locked -p aegis-crds --bin crdgen -- manifest/install
+	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p aegis-controller --lib settings::reference
 
 package: rust ## Build the release binaries
 	@$(CARGO) build --release --locked -p aegis-controller -p kubectl-aegis

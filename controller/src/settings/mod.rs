@@ -395,4 +395,6 @@ impl Default for Settings {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
