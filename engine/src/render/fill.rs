@@ -1,15 +1,18 @@
 //! Fills an evaluated template: parses its text, puts every value in the place of its word, escaped for that place,
 //! and checks what comes out.
 
+mod environment;
 mod scalar;
 
 use serde_json::{Map, Value};
+
+use environment::Variables;
 
 use super::argo_tags::{Part, Parts};
 use super::argv::{self, Role, Roles};
 use super::pastes::Pastes;
 use super::setting::{self, Reading, Setting, Step};
-use super::shell::{self, Bound, Dialect, Item, Language, Spelling};
+use super::shell::{Bound, Dialect, Item, Language, Spelling};
 use super::yaml::{self, Key, Node, Scalar, Shape};
 use super::yaml_scalar::FieldType;
 use super::{Evaluated, Flaw, checks};
@@ -26,7 +29,7 @@ use super::{Evaluated, Flaw, checks};
 /// value that cannot stand in its place, each with line, column, field and parameter as far as they are known.
 pub fn fill(evaluated: &Evaluated) -> Result<Value, Flaw> {
     let document = yaml::parse(evaluated)?;
-    let mut filler = Filler { evaluated, trail: Vec::new(), pastes: Pastes::default() };
+    let mut filler = Filler { evaluated, trail: Vec::new(), pastes: Pastes::default(), pasted_variable: None };
     let object = filler.node(&document)?;
     filler.pastes.check()?;
     checks::object(&object)?;
@@ -48,6 +51,8 @@ struct Filler<'e> {
     evaluated: &'e Evaluated,
     trail: Vec<Step<'e>>,
     pastes: Pastes<'e>,
+    /// The variable that kubelet pastes into the item that is being filled, as `$(NAME)`.
+    pasted_variable: Option<String>,
 }
 
 impl<'e> Filler<'e> {
@@ -78,6 +83,11 @@ impl<'e> Filler<'e> {
 
     fn mapping(&mut self, node: &'e Node, entries: &'e [(Key, Node)]) -> Result<Value, Flaw> {
         let container = if setting::is_user_keyed(&self.trail) { None } else { self.container(node)? };
+        let references = match &container {
+            Some(container) => self.references(node, &container.roles)?,
+            None => Vec::new(),
+        };
+        let variables = Variables::of(node);
         let mut map = Map::with_capacity(entries.len());
         for (key, value) in entries {
             self.trail.push(Step::Key(&key.text));
@@ -85,13 +95,17 @@ impl<'e> Filler<'e> {
                 self.pastes.loops_are_filled = true;
             }
             let filled = match (&container, key.text.as_str()) {
-                (Some(container), "command") => self.items(value, container.roles.items.get(..container.commands))?,
-                (Some(container), "args") => self.items(value, container.roles.items.get(container.commands..))?,
+                (Some(container), "command") => {
+                    self.items(value, container.roles.items.get(..container.commands), &variables)?
+                }
+                (Some(container), "args") => {
+                    self.items(value, container.roles.items.get(container.commands..), &variables)?
+                }
                 (Some(container), "source") => match &value.shape {
                     Shape::Scalar(scalar) => self.source(value, scalar, &container.roles.source)?,
                     Shape::Sequence(_) | Shape::Mapping(_) => self.node(value)?,
                 },
-                (Some(_), "env") => self.environment(value)?,
+                (_, "env") => self.environment(value, &references)?,
                 _ => self.node(value)?,
             };
             self.trail.pop();
@@ -147,7 +161,7 @@ impl<'e> Filler<'e> {
         Ok(item)
     }
 
-    fn items(&mut self, list: &'e Node, roles: Option<&[Role]>) -> Result<Value, Flaw> {
+    fn items(&mut self, list: &'e Node, roles: Option<&[Role]>, variables: &Variables<'e>) -> Result<Value, Flaw> {
         let (Shape::Sequence(nodes), Some(roles)) = (&list.shape, roles) else {
             return self.node(list);
         };
@@ -162,6 +176,10 @@ impl<'e> Filler<'e> {
         let mut values = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             self.trail.push(Step::Index(index));
+            self.pasted_variable = match &node.shape {
+                Shape::Scalar(scalar) => self.pasted_variable(scalar, variables)?,
+                Shape::Sequence(_) | Shape::Mapping(_) => None,
+            };
             values.push(match (&node.shape, roles.get(index)) {
                 (Shape::Scalar(scalar), Some(role)) => {
                     let how = match role {
@@ -174,6 +192,7 @@ impl<'e> Filler<'e> {
                 }
                 _ => self.node(node)?,
             });
+            self.pasted_variable = None;
             self.trail.pop();
         }
         Ok(Value::Array(values))
@@ -188,33 +207,6 @@ impl<'e> Filler<'e> {
             Role::Reread(bound) | Role::Argument(bound) => How::Reread(bound),
         };
         self.scalar(node, scalar, how, &setting)
-    }
-
-    /// Refuses values in variables that decide which program runs, then fills the list as any other.
-    fn environment(&mut self, list: &'e Node) -> Result<Value, Flaw> {
-        if let Shape::Sequence(variables) = &list.shape {
-            for (index, variable) in variables.iter().enumerate() {
-                let name = variable.get("name").and_then(Node::scalar);
-                let value = variable.get("value").and_then(Node::scalar);
-                let (Some(name), Some(value)) = (name, value) else {
-                    continue;
-                };
-                if !shell::decides_what_runs(&name.text) {
-                    continue;
-                }
-                if let Some(print) = self.parts(value)?.values().next() {
-                    return Err(Flaw::new(format!(
-                        "no value can stand here: the variable {} decides what runs",
-                        name.text
-                    ))
-                    .at(print.line, print.column)
-                    .field(format!("{}[{index}].value", self.path()))
-                    .parameter(&print.parameter)
-                    .hint("use a variable with another name"));
-                }
-            }
-        }
-        self.node(list)
     }
 
     fn parts(&self, scalar: &'e Scalar) -> Result<Parts<'e>, Flaw> {

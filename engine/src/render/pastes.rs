@@ -84,7 +84,7 @@ impl<'e> Pastes<'e> {
                 }
                 _ => continue,
             };
-            return Err(Flaw::new(format!("{problem}: Argo pastes it with {} into {}", tag.text, tag.field))
+            return Err(Flaw::new(format!("{problem}: {} in {} takes it over", tag.text, tag.field))
                 .at(print.line, print.column)
                 .field(field)
                 .parameter(&print.parameter)

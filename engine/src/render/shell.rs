@@ -141,6 +141,26 @@ pub(super) struct Script {
     pub(super) here_docs: Vec<HereDoc>,
 }
 
+impl Script {
+    /// Holds every hole to what another reading of the script asks for, too.
+    pub(super) fn also(&mut self, other: &Script) {
+        for (hole, other) in self.holes.iter_mut().zip(&other.holes) {
+            hole.bound.raise(&other.bound);
+            if hole.context != other.context || hole.here_doc != other.here_doc {
+                hole.bound.raise(&Bound::safe_word("kubelet could change the quotes around it, as $$ becomes $"));
+            }
+            hole.always_quote |= other.always_quote;
+            hole.path |= other.path;
+            hole.begins = hole.begins.or(other.begins);
+        }
+        if self.here_docs.len() != other.here_docs.len() {
+            for hole in &mut self.holes {
+                hole.bound.raise(&Bound::safe_word("kubelet could change where a here-document ends"));
+            }
+        }
+    }
+}
+
 /// Scans a script that has `holes` holes.
 pub(super) fn scan(units: &[Unit], holes: usize, dialect: Dialect) -> Script {
     let mut facts = Facts::new(holes, dialect);

@@ -7,7 +7,7 @@ use super::{Filler, How};
 use crate::render::Flaw;
 use crate::render::argo_tags::{Inside, Part, Parts, PasteKind};
 use crate::render::interpreter;
-use crate::render::kubelet::{self, Filled};
+use crate::render::kubelet::{self, Segment};
 use crate::render::pastes::Site;
 use crate::render::paths;
 use crate::render::setting::Setting;
@@ -75,7 +75,7 @@ impl<'e> Filler<'e> {
             }
         }
         let written = match how {
-            How::Shell(dialect, spelling) => self.script(parts, dialect, spelling)?,
+            How::Shell(dialect, spelling) => self.script(parts, dialect, spelling, setting.expanded)?,
             How::Argument(bound) => {
                 self.check_option(parts)?;
                 self.plain(parts, |_| bound.clone())?
@@ -84,7 +84,7 @@ impl<'e> Filler<'e> {
             How::Reread(bound) => self.plain(parts, |_| bound.clone())?,
             How::Manifest => self.manifest(parts)?,
             How::Source(language) => {
-                let bounds = source_bounds(parts, language);
+                let bounds = self.source_bounds(parts, language);
                 self.plain(parts, |value| bounds.get(value).cloned().unwrap_or(Bound::ANY))?
             }
         };
@@ -127,11 +127,41 @@ impl<'e> Filler<'e> {
         Ok(written)
     }
 
-    fn script(&self, parts: &Parts<'e>, dialect: Dialect, spelling: Spelling) -> Result<Vec<String>, Flaw> {
-        let units = units(parts, Unit::Tag);
+    /// What is pasted into a text before its reader gets it, if anything can be.
+    fn pasted_into<'p>(&'p self, parts: &'p Parts<'e>) -> Option<&'p str> {
+        let tag = parts.pastes.iter().find(|paste| paste.kind != PasteKind::Harmless);
+        tag.map(|paste| paste.tag).or(self.pasted_variable.as_deref())
+    }
+
+    fn script(
+        &self,
+        parts: &Parts<'e>,
+        dialect: Dialect,
+        spelling: Spelling,
+        expanded: bool,
+    ) -> Result<Vec<String>, Flaw> {
         let values: Vec<(&Print, Inside)> = values(parts).collect();
-        let script = shell::scan(&units, values.len(), dialect);
-        let pasted = parts.pastes.iter().find(|paste| paste.kind != PasteKind::Harmless);
+        let written = units(parts);
+        let arrives = expanded_units(&written);
+        let (units, script) = match spelling {
+            Spelling::Argument if expanded => {
+                let script = shell::scan(&arrives, values.len(), dialect);
+                (arrives, script)
+            }
+            Spelling::Argument => {
+                let script = shell::scan(&written, values.len(), dialect);
+                (written, script)
+            }
+            Spelling::Source => {
+                let mut script = shell::scan(&written, values.len(), dialect);
+                if arrives != written {
+                    // Argo hands the source on in a variable, which kubelet may expand or not: both must be sound.
+                    script.also(&shell::scan(&arrives, values.len(), dialect));
+                }
+                (written, script)
+            }
+        };
+        let pasted = self.pasted_into(parts);
         let mut written = Vec::with_capacity(values.len());
         let mut begun = Vec::new();
         let mut flagged = Vec::with_capacity(values.len());
@@ -144,10 +174,9 @@ impl<'e> Filler<'e> {
             let next = holes.next().flatten();
             let mut hole = hole.clone();
             hole.bound.raise(&inside_bound(*inside));
-            if let Some(paste) = pasted {
+            if let Some(tag) = pasted {
                 hole.bound.raise(&Bound::safe_word(format!(
-                    "Argo pastes {} into the same script, which could change the quotes around it",
-                    paste.tag
+                    "{tag} is pasted into the same script, which could change the quotes around it"
                 )));
             }
             if let Some(word) = hole.begins
@@ -172,6 +201,14 @@ impl<'e> Filler<'e> {
         self.check_here_docs(&units, &script, &values, &written)?;
         self.check_paths(parts, |value| flagged.get(value).copied().unwrap_or(false))?;
         Ok(written)
+    }
+
+    fn source_bounds(&self, parts: &Parts<'e>, language: Language) -> Vec<Bound> {
+        let mut units = units(parts);
+        if self.pasted_variable.is_some() {
+            units.push(Unit::Tag);
+        }
+        interpreter::bounds(language, &units, parts.values().count())
     }
 
     fn check_here_docs(
@@ -245,7 +282,7 @@ impl<'e> Filler<'e> {
 
     /// Puts the written values between the template's own text.
     fn join(&self, parts: &Parts<'e>, written: &[String], expanded: bool) -> Result<String, Flaw> {
-        let mut text: Vec<Filled> = Vec::new();
+        let mut segments: Vec<Segment<'_>> = Vec::with_capacity(parts.parts.len());
         // The template's own text between two values is one run; braces may meet only inside of one.
         let mut run = 0_usize;
         let mut last: Option<(char, usize)> = None;
@@ -272,21 +309,24 @@ impl<'e> Filler<'e> {
                         .hint("leave braces out of the alert's text"));
                 }
                 last = Some((c, run));
-                text.push((c, value));
             }
+            segments.push(if value { Segment::Value(chars) } else { Segment::Own(chars) });
             if value {
                 run += 1;
             }
         }
-        if !expanded {
-            return Ok(text.into_iter().map(|(c, _)| c).collect());
+        if expanded {
+            return kubelet::double_dollars(&segments).map_err(|problem| match blamed {
+                Some(print) => self
+                    .refused(print, format!("no spelling is sound here: {problem}"))
+                    .hint("put it in an environment variable (env) and let the program read it from there"),
+                None => Flaw::new(problem).field(self.path()),
+            });
         }
-        kubelet::double_dollars(&text).map_err(|problem| match blamed {
-            Some(print) => self
-                .refused(print, format!("no spelling is sound here: {problem}"))
-                .hint("put other text between the $ and the value"),
-            None => Flaw::new(problem).field(self.path()),
-        })
+        let texts = segments.iter().map(|segment| match segment {
+            Segment::Own(text) | Segment::Value(text) => *text,
+        });
+        Ok(texts.collect())
     }
 
     fn typed(
@@ -352,7 +392,7 @@ impl<'e> Filler<'e> {
             .hint("put text of the template's before it, or pass it in an environment variable")
     }
 
-    fn refused(&self, print: &Print, problem: impl Into<String>) -> Flaw {
+    pub(super) fn refused(&self, print: &Print, problem: impl Into<String>) -> Flaw {
         Flaw::new(problem).at(print.line, print.column).field(self.path()).parameter(&print.parameter)
     }
 }
@@ -364,7 +404,7 @@ fn values<'p, 'e>(parts: &'p Parts<'e>) -> impl Iterator<Item = (&'e Print, Insi
     })
 }
 
-fn units(parts: &Parts<'_>, tag: Unit) -> Vec<Unit> {
+fn units(parts: &Parts<'_>) -> Vec<Unit> {
     let mut units = Vec::new();
     let mut next = 0;
     let mut pastes = parts.pastes.iter();
@@ -377,7 +417,7 @@ fn units(parts: &Parts<'_>, tag: Unit) -> Vec<Unit> {
                     .find(|paste| paste.tag == *text)
                     .is_some_and(|paste| paste.kind == PasteKind::Harmless);
                 // A name or a number is like a letter to every reader.
-                units.push(if harmless { Unit::Char('x') } else { tag });
+                units.push(if harmless { Unit::Char('x') } else { Unit::Tag });
             }
             Part::Value(..) => {
                 units.push(Unit::Hole(next));
@@ -388,9 +428,16 @@ fn units(parts: &Parts<'_>, tag: Unit) -> Vec<Unit> {
     units
 }
 
-fn source_bounds(parts: &Parts<'_>, language: Language) -> Vec<Bound> {
-    let units = units(parts, Unit::Tag);
-    interpreter::bounds(language, &units, parts.values().count())
+/// The units that are left when kubelet has expanded the text.
+fn expanded_units(units: &[Unit]) -> Vec<Unit> {
+    let chars: Vec<char> = units
+        .iter()
+        .map(|unit| match unit {
+            Unit::Char(c) => *c,
+            Unit::Tag | Unit::Hole(_) => 'x',
+        })
+        .collect();
+    units.iter().zip(kubelet::kept(&chars)).filter_map(|(unit, kept)| kept.then_some(*unit)).collect()
 }
 
 fn inside_bound(inside: Inside) -> Bound {

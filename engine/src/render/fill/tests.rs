@@ -587,3 +587,101 @@ fn a_flaw_names_place_field_and_parameter() {
     let message = flaw.to_string();
     assert!(message.contains("it holds ' '") && message.contains("eval reads"), "{message}");
 }
+
+#[test]
+fn what_kubelet_pastes_into_a_command_keeps_to_the_rules_of_its_place() {
+    let object = |item: &str, value: &str, env: &str| {
+        let template = workflow(&format!(
+            "arguments: {{parameters: [{{name: a, value: '{{{{.x}}}}'}}]}}
+templates:
+- name: a
+  container:
+    image: i
+    command: {item}
+    env: {env}"
+        ));
+        render(&template, &[("x", value)])
+    };
+    let own = "[{name: NOTE, value: 'a {{.x}}'}, {name: OTHER, value: b}]";
+    let chained = "[{name: A, value: '{{.x}}'}, {name: NOTE, value: '$(A)'}]";
+    let tagged = "[{name: NOTE, value: '{{workflow.parameters.a}}'}]";
+    let field = "[{name: NOTE, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['a']\"}}}]";
+    for env in [own, chained, tagged, field] {
+        let pasting = "[sh, -c, 'echo $(NOTE)']";
+        let flaw = object(pasting, "$(reboot)", env).expect_err(env).to_string();
+        assert!(flaw.contains("only a safe word"), "{env}: {flaw}");
+        assert!(object(pasting, "node1", env).is_ok(), "{env}");
+        for harmless in ["[sh, -c, 'echo \"$NOTE\"']", "[sh, -c, 'echo $$(NOTE)']", "[echo, '$(NOTE)']"] {
+            if env != field && env != tagged || !harmless.contains("(NOTE)']") {
+                assert!(object(harmless, "a b", env).is_ok(), "{env} with {harmless}");
+            }
+        }
+    }
+    let whole = "[{name: NOTE, value: '{{.x}}'}]";
+    assert!(object("[kubectl, cordon, '$(NOTE)']", "--all", whole).is_err());
+    assert!(object("[kubectl, cordon, '$(NOTE)']", "a b", whole).is_ok());
+}
+
+#[test]
+fn shells_that_differ_about_a_script_all_see_no_code() {
+    let sh = |text: &str, value: &str| render(&container(&["sh", "-c"], &[text]), &[("x", value)]);
+    // dash ends the command at &, and has no [[.
+    assert!(sh("echo a &> f {{.x}}", "reboot").is_err());
+    assert!(sh("[[ a == b || {{.x}} == c ]]", "reboot").is_err());
+    assert!(sh("[[ {{.x}} == c ]]", "node1").is_ok());
+    assert!(sh("[[ {{.x}} == c ]]", "a b").is_err());
+    assert!(sh("show $'{{.x}}'", "it's").is_err());
+    for text in ["show $\\\n{{.x}}", "show \"$a\\\n{{.x}}\"", "cat <\\\n<E\n{{.x}}\nE\n"] {
+        assert!(sh(text, "a b").is_err(), "{text}");
+    }
+    assert!(sh("show $\\\n{{.x}}", "HOME").is_err());
+}
+
+#[test]
+fn a_value_never_names_a_variable() {
+    for text in ["LD_{{.x}}=a show", "export LD_{{.x}}=a", "env A=b LD_{{.x}}=a show", "local a{{.x}}=b", "a[{{.x}}]=b"]
+    {
+        assert!(shell(text, "PRELOAD").is_err(), "{text}");
+    }
+    assert!(shell("kubectl label node n {{.x}}=a", "key").is_ok());
+}
+
+#[test]
+fn what_scripts_commonly_do_is_rendered() {
+    let cases = [
+        "retry() { for i in 1 2 3; do \"$@\" && return; sleep 1; done; }; retry kubectl cordon {{.x}}",
+        "set -euo pipefail\nkubectl drain {{.x}} --ignore-daemonsets --timeout=60s\n",
+        "echo \"[WARN] draining: {{.x}}\" | tee -a /tmp/log",
+        "NODE={{.x}}\nif kubectl get node \"$NODE\" | grep -q Ready; then echo \"$NODE is ready\"; fi",
+        "kubectl get pods -A --field-selector spec.nodeName={{.x}} -o name | while read -r p; do kubectl delete \"$p\"; done",
+        "i=0; while [ $i -lt 5 ]; do i=$((i+1)); kubectl uncordon {{.x}} && break; done",
+        "nsenter -t 1 -m -u -i -n -- systemctl restart {{.x}}",
+        "ssh -o BatchMode=yes root@{{.x}} 'sync; echo 3 > /proc/sys/vm/drop_caches'",
+        "kubectl get node {{.x}} -o jsonpath='{.status.nodeInfo.kernelVersion}' | awk -F. '{print $1}'",
+        "kubectl patch node {{.x}} -p '{\"spec\":{\"unschedulable\":true}}'",
+    ];
+    for text in cases {
+        assert_eq!(shell(text, "node-1").as_deref(), Ok(text.replace("{{.x}}", "node-1").as_str()), "{text}");
+    }
+}
+
+#[test]
+fn a_script_is_read_as_it_is_when_kubelet_has_expanded_it() {
+    // To the shell the first is an escaped dollar and text, not a command substitution.
+    let text = "show \"\\$$(show {{.x}})\"";
+    assert_eq!(shell(text, "a'b").as_deref(), Ok("show \"\\$$(show a'b)\""));
+    let source = |value: &str| render(&script(&["bash"], text), &[("x", value)]);
+    assert!(source("a'b").is_err(), "kubelet may or may not expand a source");
+    assert!(source("a.b").is_ok());
+    let env = |item: &str, env: &str, value: &str| {
+        let template =
+            workflow(&format!("templates:\n- name: a\n  container: {{image: i, command: [sh, -c, '{item}'], {env}}}"));
+        render(&template, &[("x", value)])
+    };
+    // What a variable holds could change the quotes around the value.
+    for variables in ["env: [{name: Q, value: b}]", "envFrom: [{configMapRef: {name: c}}]"] {
+        assert!(env("show $(Q) {{.x}}", variables, "a b").is_err(), "{variables}");
+        assert!(env("show $(Q) {{.x}}", variables, "a").is_ok(), "{variables}");
+        assert!(env("show $(date -u) {{.x}}", variables, "a b").is_ok(), "{variables}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The shell's own commands, and programs that take names or files where others take text.
 
 use super::command::{Assigned, Facts, Reread, Word};
-use super::judge::{hand_over_all, judge_assignment};
+use super::judge::{hand_over_all, judge_assignment, names_variable};
 use super::word::{POSITIONAL, is_variable};
 use super::{Bound, Limit};
 
@@ -108,6 +108,8 @@ fn declare(facts: &mut Facts, name: &str, words: &[Word]) {
         if word.assignment().is_some() {
             judge_assignment(facts, word);
             facts.declared.push(word.holes.clone());
+        } else if names_variable(word) {
+            facts.bind_word(word, &Bound::never("it would name a variable"));
         } else {
             facts.hand_over(word, &Bound::safe_word(format!("{name} takes names of variables")));
         }

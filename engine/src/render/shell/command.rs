@@ -121,6 +121,14 @@ pub(super) struct Assigned {
     pub(super) names: Range<usize>,
 }
 
+/// A command with arguments, which may be a function of the script's.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) arguments: Assigned,
+    /// The holes of its first argument, if a value begins that.
+    pub(super) first: Option<Range<usize>>,
+}
+
 /// A place that reads the text of variables once more.
 #[derive(Debug, Clone)]
 pub(super) struct Reread {
@@ -150,8 +158,9 @@ pub(super) struct Facts {
     /// Every variable that is expanded, in the order of the text.
     pub(super) names: Vec<String>,
     pub(super) functions: HashSet<String>,
-    /// Calls by name, with the holes and the variables among their arguments.
-    pub(super) calls: Vec<Assigned>,
+    pub(super) calls: Vec<Call>,
+    /// Whether a function runs its arguments as a command.
+    pub(super) runs_arguments: bool,
     pub(super) assigned: Vec<Assigned>,
     pub(super) rereads: Vec<Reread>,
     pub(super) written: Vec<Written>,
@@ -181,6 +190,7 @@ impl Facts {
             names: Vec::new(),
             functions: HashSet::new(),
             calls: Vec::new(),
+            runs_arguments: false,
             assigned: Vec::new(),
             rereads: Vec::new(),
             written: Vec::new(),

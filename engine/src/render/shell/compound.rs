@@ -81,6 +81,9 @@ impl Scanner<'_> {
                     if word.keyword() == Some("]]") {
                         break;
                     }
+                    if self.facts.dialect != Dialect::Bash && words.last().is_some_and(|last| last.text.is_empty()) {
+                        self.facts.bind_word(&word, &Bound::never("a sh without [[ would run it as a program"));
+                    }
                     regex = word.keyword() == Some("=~");
                     self.quote_always(&word);
                     words.push(word);

@@ -3,7 +3,7 @@
 use super::command::{MARK, Reread, Word};
 use super::scan::{End, Scanner};
 use super::word::{POSITIONAL, WordPlace, is_name, is_name_start};
-use super::{Bound, Context, Limit, Unit};
+use super::{Bound, Context, Dialect, Limit, Unit};
 
 /// What surrounds an expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,7 @@ impl Scanner<'_> {
             Around::HereDoc => Context::HereDoc,
         };
         self.bump();
+        self.join_lines();
         match self.peek() {
             Some(Unit::Hole(_)) => {
                 self.refuse_value(word, context, "a $ stands right before it, so the value would name a variable")
@@ -45,6 +46,9 @@ impl Scanner<'_> {
                 word.text.push(MARK);
             }
             Some(Unit::Char('[')) => {
+                if self.facts.dialect != Dialect::Bash {
+                    self.facts.doubt("not every sh reads $[ alike");
+                }
                 self.bump();
                 self.arithmetic("]");
                 word.text.push(MARK);
@@ -81,6 +85,7 @@ impl Scanner<'_> {
                     self.facts.names.push(POSITIONAL.to_owned());
                 }
                 word.text.push(MARK);
+                self.join_lines();
                 self.refuse_value(
                     word,
                     context,
@@ -100,6 +105,7 @@ impl Scanner<'_> {
             }
             name.push(c);
             self.bump();
+            self.join_lines();
         }
         name
     }

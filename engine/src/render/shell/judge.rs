@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::builtins;
-use super::command::{Command, Facts, MARK, Redirect, RedirectKind, Word, Written};
+use super::command::{Assigned, Call, Command, Facts, MARK, Redirect, RedirectKind, Reread, Word, Written};
 use super::options;
 use super::programs::{
-    Program, base_name, carries_input, decides_what_runs, takes_files, tells_of_reader, wrapper_operands,
+    Program, base_name, carries_input, decides_what_runs, recodes, takes_files, tells_of_reader, wrapper_operands,
 };
-use super::word::is_variable;
+use super::word::{POSITIONAL, is_name};
 use super::{Bound, Limit};
 
 /// Judges a whole pipeline whose first hole is `first_hole`.
@@ -27,10 +27,12 @@ pub(super) fn pipeline(facts: &mut Facts, stages: &[Command], first_hole: usize)
     if runs_input {
         facts.runs_input = true;
         if stages.len() > 1 {
-            facts.bind(
-                all.clone(),
-                &Bound::safe_word("it goes through a pipe to a program that reads its input as code"),
-            );
+            let bound = if stages.iter().any(|stage| program(stage).is_some_and(|(_, name)| recodes(name))) {
+                Bound::never("it is decoded and then read as code")
+            } else {
+                Bound::safe_word("it goes through a pipe to a program that reads its input as code")
+            };
+            facts.bind(all.clone(), &bound);
         }
     }
     let carried =
@@ -148,7 +150,7 @@ fn behind_wrapper(words: &[Word], wrapper: usize, name: &str, mut operands: usiz
             }
             Some(option) if options.contains(&option) => at += 2,
             Some(option) if option.starts_with('-') => at += 1,
-            _ if name == "env" && word.assignment().is_some() => at += 1,
+            _ if name == "env" && (word.assignment().is_some() || names_variable(word)) => at += 1,
             _ if word.prefix().starts_with('-') => at += 1,
             _ if operands > 0 => {
                 operands -= 1;
@@ -210,7 +212,7 @@ fn judge(facts: &mut Facts, command: &Command) {
     let Some(first) = command.words.first() else {
         return;
     };
-    if takes_files_after(facts, command) {
+    if program(command).is_some_and(|(_, name)| takes_files(name)) {
         mark_paths(facts, command.words.get(1..).unwrap_or_default());
     }
     judge_first(facts, first, &command.words);
@@ -223,20 +225,17 @@ fn judge(facts: &mut Facts, command: &Command) {
     for word in command.words.get(1..at).unwrap_or_default() {
         if word.assignment().is_some() {
             judge_assignment(facts, word);
+        } else if names_variable(word) {
+            facts.bind_word(word, &Bound::never("it would name a variable"));
         }
     }
     let behind = command.words.get(at + 1..).unwrap_or_default();
     judge_arguments(facts, &name, behind);
-    if !facts.functions.is_empty() || is_variable(&name) {
-        let holes = span(behind);
-        if !holes.is_empty() || behind.iter().any(|word| !word.names.is_empty()) {
-            facts.calls.push(super::command::Assigned { name, holes, names: names_span(behind) });
-        }
+    let (holes, names) = (span(behind), names_span(behind));
+    if !holes.is_empty() || !names.is_empty() {
+        let first = behind.first().filter(|word| word.begins_with_value()).map(|word| word.holes.clone());
+        facts.calls.push(Call { arguments: Assigned { name, holes, names }, first });
     }
-}
-
-fn takes_files_after(_facts: &Facts, command: &Command) -> bool {
-    program(command).is_some_and(|(_, name)| takes_files(name))
 }
 
 fn mark_paths(facts: &mut Facts, words: &[Word]) {
@@ -259,16 +258,32 @@ fn judge_first(facts: &mut Facts, first: &Word, words: &[Word]) {
         facts.run_files.push(first.literal().map(str::to_owned));
     }
     if first.expands() {
-        let bound = if first.text.starts_with(MARK) {
+        let names = first.names.clone();
+        let positional =
+            facts.names.get(names.clone()).is_some_and(|names| names.iter().any(|name| name == POSITIONAL));
+        facts.runs_arguments |= positional;
+        let bound = if first.text.starts_with(MARK) && !positional {
             Bound::never("it would name the program to run")
         } else {
-            Bound::safe_word("it is a part of the name of the program to run")
+            Bound::safe_word("it becomes a part of a command")
         };
-        facts.rereads.push(super::command::Reread { names: first.names.clone(), bound });
+        facts.rereads.push(Reread { names, bound });
+    }
+    if names_variable(first) {
+        facts.bind_word(first, &Bound::never("it would name a variable"));
     }
     if first.text.contains(MARK) {
         unclear_program(facts, words);
     }
+}
+
+/// Whether a value stands in what would be the name of an assignment.
+pub(super) fn names_variable(word: &Word) -> bool {
+    let Some((left, _)) = word.text.split_once('=') else {
+        return false;
+    };
+    let left = left.strip_suffix('+').unwrap_or(left);
+    left.contains(MARK) && left.chars().all(|c| c == MARK || is_name(c))
 }
 
 /// A program that only the running script knows may read its arguments as code.
@@ -318,7 +333,12 @@ pub(super) fn judge_assignment(facts: &mut Facts, word: &Word) {
 fn judge_arguments(facts: &mut Facts, name: &str, words: &[Word]) {
     match Program::of(name) {
         Program::Interpreter => judge_interpreter(facts, name, words),
-        Program::Reader => hand_over_all(facts, words, format!("{name} reads its arguments as code")),
+        Program::Reader => {
+            if name == "alias" {
+                facts.doubt("an alias changes how it is read");
+            }
+            hand_over_all(facts, words, format!("{name} reads its arguments as code"));
+        }
         Program::Wrapper => {
             hand_over_all(facts, words, format!("{name} runs what its arguments name"));
         }

@@ -2,6 +2,7 @@
 
 use super::Bound;
 use super::command::{Facts, Word};
+use super::programs::{Program, carries_input};
 
 /// Judges the words behind a program by its options.
 pub(super) fn judge(facts: &mut Facts, name: &str, words: &[Word]) {
@@ -19,7 +20,7 @@ pub(super) fn judge(facts: &mut Facts, name: &str, words: &[Word]) {
                 facts.bind_word(word, &Bound::never("it would name the file of orders to carry out"));
             }
         }
-        if looks_like_json(&word.text) {
+        if Program::of(name) != Program::Printer && looks_like_json(&word.text) {
             facts.bind_word(word, &Bound::safe_word("it stands in what looks like JSON, which another program reads"));
         }
         if behind_dashes && word.begins_with_value() && runs_behind_dashes(name, words) {
@@ -145,24 +146,15 @@ fn runs_behind_dashes(name: &str, words: &[Word]) -> bool {
 }
 
 fn looks_like_json(text: &str) -> bool {
-    let mut open = false;
-    for c in text.chars() {
-        match c {
-            '{' | '[' => open = true,
-            '"' | ':' if open => return true,
-            _ => {}
-        }
+    match text.split_once('{') {
+        Some((_, rest)) if rest.contains(['"', ':']) => true,
+        _ => text.contains("[\""),
     }
-    false
 }
 
 /// Whether the words hand the command's standard input to a reader of orders, as `kubectl apply -f -`.
 pub(super) fn reads_orders_from_input(name: &str, words: &[Word]) -> bool {
     let dash =
         words.iter().any(|word| matches!(word.literal(), Some("-" | "-f-" | "--filename=-" | "/dev/stdin" | "@-")));
-    dash && !carries(name)
-}
-
-fn carries(name: &str) -> bool {
-    super::programs::carries_input(name)
+    dash && !carries_input(name)
 }

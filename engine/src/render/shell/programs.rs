@@ -334,6 +334,14 @@ pub(super) fn carries_input(name: &str) -> bool {
     PRINTERS.contains(&name)
 }
 
+/// Programs that make other text of their input, in which a safe word may hide anything.
+pub(super) fn recodes(name: &str) -> bool {
+    matches!(
+        name,
+        "base64" | "base32" | "xxd" | "openssl" | "gzip" | "gunzip" | "zcat" | "rev" | "tr" | "uudecode" | "od"
+    )
+}
+
 /// Programs whose operands are names of files.
 pub(super) fn takes_files(name: &str) -> bool {
     matches!(

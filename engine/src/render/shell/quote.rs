@@ -26,6 +26,9 @@ pub(in crate::render) fn write(
         return Err("it holds a NUL character, which no program can be given".to_owned());
     }
     check(value, &hole.bound)?;
+    if value.contains(['\u{1}', '\u{7f}']) && hole.context != Context::Comment {
+        return Err("it holds a control character (U+0001 or U+007F) that bash does not keep as it is".to_owned());
+    }
     let split = spelling == Spelling::Source;
     // A dollar at the value's end would join with what the script has behind it.
     let joins =

@@ -108,9 +108,26 @@ impl<'a> Scanner<'a> {
         loop {
             match (self.peek(), self.peek_at(1)) {
                 (Some(Unit::Char(' ' | '\t')), _) => self.at += 1,
-                (Some(Unit::Char('\\')), Some(Unit::Char('\n'))) => self.at += 2,
+                (Some(Unit::Char('\\')), Some(Unit::Char('\n'))) => self.continued_line(),
                 _ => return,
             }
+        }
+    }
+
+    /// Skips a backslash and a newline, which no shell sees.
+    pub(super) fn continued_line(&mut self) {
+        let before = self.at.checked_sub(1).and_then(|at| self.units.get(at));
+        self.at += 2;
+        let operator = |unit: Option<&Unit>| matches!(unit, Some(Unit::Char('<' | '>' | '&' | '|' | ';' | '(')));
+        if operator(before) && operator(self.peek().as_ref()) {
+            self.facts.doubt("an operator is split between lines");
+        }
+    }
+
+    /// Skips continued lines in the middle of an expansion.
+    pub(super) fn join_lines(&mut self) {
+        while self.ahead("\\\n") {
+            self.at += 2;
         }
     }
 
@@ -199,7 +216,8 @@ impl<'a> Scanner<'a> {
                         self.facts.doubt("it has ;; outside of a case");
                     }
                 }
-                Unit::Char('&') if self.peek_at(1) == Some(Unit::Char('>')) => {
+                // To dash this & ends the command, and the next word is a program.
+                Unit::Char('&') if self.facts.dialect == Dialect::Bash && self.peek_at(1) == Some(Unit::Char('>')) => {
                     self.at += 1;
                     self.redirect(&mut command);
                 }

@@ -25,13 +25,15 @@ impl Facts {
         if self.rereads.is_empty() {
             return;
         }
-        let calls: Vec<Assigned> = self
-            .calls
-            .iter()
-            .filter(|call| self.functions.contains(&call.name))
-            .map(|call| Assigned { name: POSITIONAL.to_owned(), ..call.clone() })
-            .collect();
-        self.assigned.extend(calls);
+        for call in std::mem::take(&mut self.calls) {
+            if !self.functions.contains(&call.arguments.name) {
+                continue;
+            }
+            if let Some(first) = call.first.filter(|_| self.runs_arguments) {
+                self.bind(first, &Bound::never("a function would run it as a program"));
+            }
+            self.assigned.push(Assigned { name: POSITIONAL.to_owned(), ..call.arguments });
+        }
         // Which variables take over the text of which, so that chains can be followed back.
         let mut sources: BTreeMap<&str, Vec<&Assigned>> = BTreeMap::new();
         for assigned in &self.assigned {

@@ -31,8 +31,6 @@ impl Scanner<'_> {
                             hole..hole + 1,
                             &Bound::never("a parenthesis follows, so the value would name a function or a pattern"),
                         ),
-                        // A number before a redirection would name a file descriptor.
-                        Some(Unit::Char('<' | '>')) => self.always_quote(hole),
                         _ => {}
                     }
                 }
@@ -83,6 +81,12 @@ impl Scanner<'_> {
                 Unit::Char(_) => self.literal(&mut word),
             }
         }
+        if matches!(self.peek(), Some(Unit::Char('<' | '>'))) {
+            // A number before a redirection would name a file descriptor.
+            for hole in word.direct.clone() {
+                self.always_quote(hole);
+            }
+        }
         word.holes = first_hole..self.facts.passed;
         word.names = first_name..self.facts.names.len();
         word
@@ -97,10 +101,10 @@ impl Scanner<'_> {
     fn value_in_word(&mut self, word: &mut Word, hole: usize, context: Context) {
         let begins = word.text.chars().all(|c| c == MARK);
         self.record(hole, context);
-        if let Some(known) = self.facts.hole(hole)
-            && begins
-        {
-            known.begins = Some(word.id);
+        if let Some(known) = self.facts.hole(hole) {
+            known.begins = begins.then_some(word.id);
+            // A name behind a tilde stands for somebody's folder.
+            known.always_quote = word.text == "~";
         }
         word.direct.push(hole);
         word.text.push(MARK);
@@ -125,7 +129,8 @@ impl Scanner<'_> {
         match self.peek() {
             None => word.text.push('\\'),
             Some(Unit::Char('\n')) => {
-                self.bump();
+                self.at -= 1;
+                self.continued_line();
             }
             Some(Unit::Char(_)) => {
                 word.note_quote();
