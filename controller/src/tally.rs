@@ -2,8 +2,8 @@
 //!
 //! Every ending is counted in memory when the status write that tells it has succeeded, which happens once for an
 //! action; the sums are written every few seconds, each with the completion of the last action in it. A leader that
-//! takes over after a crash counts from the alerts' status what ended after that. So nothing is counted twice, and
-//! nothing is missed but an alert that was deleted within those seconds.
+//! takes over counts from the alerts' status what ended after that. So nothing is counted twice, and nothing is missed
+//! but an alert that was deleted within those seconds, or what two leaders at once count past each other.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

@@ -93,6 +93,11 @@ async fn an_alert_becomes_a_workflow_and_a_true_status_in_six_writes_without_a_r
     assert_eq!(told[0][0].0, "ActionSucceeded");
     assert_eq!(told[1][0].0, "ActionStarted");
     assert_eq!(log.count(&ours().resource("events")), 2);
+    let page = reqwest::get(format!("{}/metrics", controller.url())).await.unwrap().text().await.unwrap();
+    for stage in ["Stored", "Triggered", "Running", "Done"] {
+        let line = format!("aegis_alert_stage_seconds_count{{stage=\"{stage}\"}} 1");
+        assert!(page.contains(&line), "{line} is not in\n{page}");
+    }
 
     until("the ending is counted", async || {
         let rule = cluster.rules().get("nodehasemergencyevent").await.unwrap().status.unwrap().trigger_status;

@@ -68,13 +68,15 @@ pub async fn fresh(lead: &Lead, alert: &AegisAlert) -> Result<Option<AegisAlert>
 pub async fn action(lead: &Lead, seen: &Snapshot, kind: ActionKind, name: &str) -> Result<Option<SeenAction>, Failure> {
     let namespace = seen.alert.namespace().unwrap_or_default();
     let api = actions::api(&lead.context.client, kind, &namespace);
-    match lead.request(api.get_opt(name)).await? {
-        Some(object) => Ok(Some(actions::learn(lead, kind, object))),
-        None => {
-            actions::forget(lead, kind, &namespace, name);
-            Ok(None)
-        }
+    match lead.request(api.get_opt(name)).await {
+        Ok(Some(object)) => return Ok(Some(actions::learn(lead, kind, object))),
+        Ok(None) => {}
+        // The kind itself is gone, and its objects with it.
+        Err(failure) if failure.code() == Some(404) => {}
+        Err(failure) => return Err(failure),
     }
+    actions::forget(lead, kind, &namespace, name);
+    Ok(None)
 }
 
 /// The Workflows and Jobs of one alert that the caches show.

@@ -15,7 +15,8 @@ mod stages;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_engine::plan::{Decision, plan};
+use aegis_engine::plan::{Decision, SeenAction, plan};
+use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub use stages::Stages;
 /// Plans in a row for one alert. The longest life of an alert takes fewer; more than that is a fault of ours that must
 /// not keep a worker for ever.
 const ROUNDS: usize = 32;
+/// How often the release of an action is tried while its namespace goes away.
+const RELEASES: u32 = 5;
 /// Clocks can be set, and timers do not count suspended time: nothing waits for longer than this without a look.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -166,11 +169,20 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
 
 /// In a namespace that goes away nobody will ever read an outcome: what our finalizer keeps would keep the namespace.
 async fn let_go(lead: &Lead) {
-    let mut all = actions::all(lead);
-    all.retain(|(_, action)| action.is_kept());
-    for (namespace, action) in all {
-        if let Err(error) = execute::release(lead, &namespace, &action).await {
-            warn!(action = %action.name, "{error}");
+    // Others take what is theirs at the same time, and a release holds for one version only.
+    for round in 1..=RELEASES {
+        let mut kept = actions::all(lead);
+        kept.retain(|(_, action)| action.is_kept());
+        if kept.is_empty() {
+            return;
         }
+        let release = async |(namespace, action): (String, SeenAction)| {
+            if let Err(error) = execute::release(lead, &namespace, &action).await
+                && round == RELEASES
+            {
+                warn!(action = %action.name, "{error}: its finalizer keeps the namespace");
+            }
+        };
+        futures::stream::iter(kept).for_each_concurrent(lead.context.settings.workers, release).await;
     }
 }

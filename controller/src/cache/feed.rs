@@ -199,7 +199,8 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             let answer = tokio::time::timeout(LIST_DEADLINE, self.api.list(&parameters)).await;
             let page = match answer.map_err(|_| Trouble::Silence)? {
                 Ok(page) => page,
-                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                // By its code: a kind that is not installed is answered in plain text, without a reason.
+                Err(kube::Error::Api(status)) if status.code == 404 => {
                     self.kind_is_missing(round);
                     return Err(Trouble::List(kube::Error::Api(status)));
                 }

@@ -4,14 +4,13 @@
 
 pub mod objects;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use aegis_controller::{Metrics, Settings};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
 use aegis_sandbox::agent::{Simulator, SimulatorOptions};
-use aegis_sandbox::{Options, Sandbox};
+use aegis_sandbox::{Match, Options, Sandbox};
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -198,6 +197,7 @@ impl Controller {
     /// Starts one that may not become ready, because the API server is to fail it.
     pub fn without_waiting(cluster: &Cluster, settings: Settings) -> Self {
         install_provider();
+        show_log();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -275,31 +275,29 @@ pub async fn until<T, W: std::fmt::Debug>(what: &str, mut ask: impl AsyncFnMut()
     }
 }
 
-/// Gives what should not happen the time that it would take: until the controller has dealt with another alert.
-pub async fn settled<T>(cluster: &Cluster, mut look: impl AsyncFnMut() -> T) -> T
-where
-    T: PartialEq + std::fmt::Debug,
-{
-    let mut last = look().await;
-    for _ in 0..5 {
-        let seen = cluster.sandbox.requests().count(&aegis_sandbox::Match::any().component(COMPONENT).writes());
+/// What is seen once the controllers have written nothing for a while: for what should not happen.
+pub async fn settled<T>(cluster: &Cluster, mut look: impl AsyncFnMut() -> T) -> T {
+    const QUIET: u32 = 5;
+    let writes = || cluster.sandbox.requests().count(&Match::any().component(COMPONENT).writes());
+    let mut quiet = 0;
+    while quiet < QUIET {
+        let before = writes();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = look().await;
-        let quiet = cluster.sandbox.requests().count(&aegis_sandbox::Match::any().component(COMPONENT).writes());
-        if seen == quiet && now == last {
-            continue;
-        }
-        last = now;
+        // Leases are renewed for ever; that alone is no sign of work.
+        quiet = if writes() - before <= 2 { quiet + 1 } else { 0 };
     }
-    last
+    look().await
+}
+
+/// Shows the controllers' log while somebody looks for a fault: AEGIS_TEST_LOG=debug cargo test ...
+fn show_log() {
+    if let Ok(level) = std::env::var("AEGIS_TEST_LOG") {
+        // An error says that it is shown already.
+        let _ = tracing_subscriber::fmt().with_env_filter(level).with_test_writer().try_init();
+    }
 }
 
 fn install_provider() {
     // An error says that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// Runs a future and fails if it takes too long, so that nothing hangs.
-pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE * 4, future).await.expect("the test ends in time")
 }
