@@ -177,7 +177,7 @@ pub struct TtlStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AegisAlertStatus {
-    /// Summaries in Kubernetes' form: Matched, Executed, Repaired and others.
+    /// Summaries in Kubernetes' form: PickedUp and Repaired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The action that counts now, in the words of the first version of the API.
