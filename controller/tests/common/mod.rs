@@ -2,9 +2,11 @@
 //! controller in one of its own, so that dropping that runtime ends it between any two of its requests.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
+pub mod mirror;
 pub mod objects;
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aegis_controller::{Metrics, Settings};
@@ -129,20 +131,26 @@ impl Cluster {
         of.map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())).collect()
     }
 
-    /// Sets Argo's phase on a Workflow as its controller does.
-    pub async fn set_phase(&self, name: &str, phase: &str, message: &str) {
+    /// Sets Argo's phase on a Workflow as its controller does. False if there is no such Workflow any more.
+    pub async fn set_phase(&self, name: &str, phase: &str, message: &str) -> bool {
         let patch = json!({
             "metadata": {"labels": {"workflows.argoproj.io/phase": phase}},
             "status": {"phase": phase, "message": message},
         });
-        self.workflows().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        match self.workflows().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) if status.code == 404 => false,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
 /// A sandbox's options: our definitions, Argo's, and the node dev1.
 pub fn options() -> Options {
-    let crds = aegis_crds::definitions().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
-    Options { crds, nodes: vec!["dev1".into()], ..Options::default() }
+    // They are derived from the types, which takes longer than anything else in a small test.
+    static CRDS: LazyLock<Vec<Value>> =
+        LazyLock::new(|| aegis_crds::definitions().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect());
+    Options { crds: CRDS.clone(), nodes: vec!["dev1".into()], ..Options::default() }
 }
 
 /// triggerStatus and alertOpsStatus as words; empty if not set.
@@ -185,17 +193,17 @@ impl Controller {
     /// With other settings.
     pub async fn with(cluster: &Cluster, settings: Settings) -> Self {
         let controller = Self::without_waiting(cluster, settings);
-        let url = format!("{}/readyz", controller.url());
-        until("the controller is ready", async || match reqwest::get(&url).await {
-            Ok(answer) if answer.status() == 200 => Ok(()),
-            other => Err(format!("{other:?}")),
-        })
-        .await;
+        controller.until_ready().await;
         controller
     }
 
     /// Starts one that may not become ready, because the API server is to fail it.
     pub fn without_waiting(cluster: &Cluster, settings: Settings) -> Self {
+        Self::named(COMPONENT, cluster, settings)
+    }
+
+    /// Starts one whose requests are counted and disturbed under a name of its own.
+    pub fn named(component: &'static str, cluster: &Cluster, settings: Settings) -> Self {
         install_provider();
         show_log();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -207,7 +215,9 @@ impl Controller {
         let ended = runtime.spawn(async move {
             // A client of its own: one that was made in another runtime would outlive this one.
             let mut config = kube::Config::new(url.parse().unwrap());
-            let agent = axum::http::HeaderValue::from_static(COMPONENT);
+            // As the sandbox's own clients: nobody's certificate is checked.
+            config.root_cert = Some(Vec::new());
+            let agent = axum::http::HeaderValue::from_static(component);
             config.headers.push((axum::http::header::USER_AGENT, agent));
             let metrics = Metrics::new();
             let client = aegis_controller::client::build(config, &metrics).unwrap();
@@ -225,10 +235,20 @@ impl Controller {
         format!("http://{}", self.address)
     }
 
+    /// Waits until its caches are filled.
+    pub async fn until_ready(&self) {
+        let url = format!("{}/readyz", self.url());
+        let client = http();
+        until("the controller is ready", async || match client.get(&url).send().await {
+            Ok(answer) if answer.status() == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    }
+
     /// POSTs a body to a webhook: the status code and the answer.
     pub async fn post(&self, path: &str, body: impl ToString) -> (u16, String) {
-        let client = reqwest::Client::new();
-        let answer = client.post(format!("{}{path}", self.url())).body(body.to_string()).send().await.unwrap();
+        let answer = http().post(format!("{}{path}", self.url())).body(body.to_string()).send().await.unwrap();
         let code = answer.status().as_u16();
         (code, answer.text().await.unwrap())
     }
@@ -295,6 +315,12 @@ fn show_log() {
         // An error says that it is shown already.
         let _ = tracing_subscriber::fmt().with_env_filter(level).with_test_writer().try_init();
     }
+}
+
+/// A client for plain HTTP; it does not read the machine's certificates, which takes long.
+pub fn http() -> reqwest::Client {
+    install_provider();
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }
 
 fn install_provider() {
