@@ -155,6 +155,15 @@ impl Endpoint {
         self.version().map(|version| version.schema.get())
     }
 
+    /// The schema of what clients send, where it is a built-in type.
+    pub(crate) fn sent_schema(&self) -> Option<&Schema> {
+        match (self.kind.builtin(), self.conversion()) {
+            (Some(_), Conversion::ApiVersion) => self.schema(),
+            (Some(_), Conversion::Events) => Some(&events::SCHEMA),
+            (None, _) => None,
+        }
+    }
+
     /// Whether status is written through a subresource.
     pub(crate) fn has_status(&self) -> bool {
         self.version().is_some_and(|version| version.status)

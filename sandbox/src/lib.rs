@@ -22,6 +22,7 @@ mod object;
 mod ownership;
 mod patch;
 mod pod_logs;
+mod protobuf;
 mod registry;
 mod request;
 mod request_log;

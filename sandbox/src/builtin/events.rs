@@ -1,9 +1,15 @@
 //! Events, which are kept as core/v1 and served as events.k8s.io/v1 too.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use crate::object::{self, default_to};
+use crate::schema::Schema;
 use crate::status::FieldError;
+
+/// The schema of events.k8s.io/v1, in which such events are sent.
+pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(super::compiled::<k8s_openapi::api::events::v1::Event>);
 
 pub(super) const SELECTABLE: &[&str] = &[
     "involvedObject.kind",

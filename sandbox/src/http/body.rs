@@ -1,12 +1,18 @@
 //! From the bytes of a body to what they say.
 
+use std::sync::LazyLock;
+
 use http::HeaderMap;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions as DeleteOptionsBody;
 use serde_json::Value;
 
 use crate::api::{DeleteOptions, Patch, Propagation};
+use crate::builtin::compiled;
 use crate::object;
+use crate::protobuf;
+use crate::schema::Schema;
 use crate::status::ApiError;
 
 /// The largest body that is read, as on a real server.
@@ -31,12 +37,15 @@ fn content_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// The object in a body of JSON or YAML.
-pub(super) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
-    match content_type(headers).as_str() {
-        "" | "application/json" => json(body),
-        "application/yaml" => yaml(body),
-        other => Err(ApiError::unsupported_media_type(other, &["application/json", "application/yaml"])),
+/// The object in a body of JSON, YAML or protobuf; the schema says what it is to be.
+pub(super) fn object(headers: &HeaderMap, body: &[u8], schema: Option<&Schema>) -> Result<Value, ApiError> {
+    match (content_type(headers).as_str(), schema) {
+        ("" | "application/json", _) => json(body),
+        ("application/yaml", _) => yaml(body),
+        (protobuf::MEDIA_TYPE, Some(schema)) => {
+            protobuf::decode(body, schema.cursor()).map_err(|error| ApiError::bad_request(error.to_string()))
+        }
+        (other, _) => Err(ApiError::unsupported_media_type(other, &["application/json", "application/yaml"])),
     }
 }
 
@@ -85,8 +94,14 @@ pub(super) fn patch(headers: &HeaderMap, body: &[u8]) -> Result<Patch, ApiError>
     }
 }
 
+static DELETE_OPTIONS: LazyLock<Schema> = LazyLock::new(compiled::<DeleteOptionsBody>);
+
 /// The DeleteOptions in a body; those of the query if there is no body.
-pub(super) fn delete_options(query: &super::query::Query, body: &[u8]) -> Result<DeleteOptions, ApiError> {
+pub(super) fn delete_options(
+    query: &super::query::Query,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<DeleteOptions, ApiError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(DeleteOptions {
             propagation: propagation(query.text("propagationPolicy"), None)?,
@@ -95,7 +110,7 @@ pub(super) fn delete_options(query: &super::query::Query, body: &[u8]) -> Result
             ..DeleteOptions::default()
         });
     }
-    let given: Value = json(body)?;
+    let given = object(headers, body, Some(&DELETE_OPTIONS))?;
     let precondition = |pointer: &str| match object::text(&given, pointer) {
         "" => None,
         text => Some(text.to_owned()),

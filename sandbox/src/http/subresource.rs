@@ -1,23 +1,35 @@
 //! Creates on subresources: eviction and binding of pods, tokens of service accounts.
 
+use std::sync::LazyLock;
+
 use hyper::body::Incoming;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::Binding;
+use k8s_openapi::api::policy::v1::Eviction;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::{Call, body};
 use crate::api::{DeleteOptions, Part};
+use crate::builtin::compiled;
 use crate::object::{self, map_mut};
+use crate::schema::Schema;
 use crate::selector::Selector;
 use crate::status::ApiError;
 
+static EVICTION: LazyLock<Schema> = LazyLock::new(compiled::<Eviction>);
+static BINDING: LazyLock<Schema> = LazyLock::new(compiled::<Binding>);
+static TOKEN_REQUEST: LazyLock<Schema> = LazyLock::new(compiled::<TokenRequest>);
+
 impl Call {
     pub(super) async fn create_subresource(&self, body: Incoming) -> Result<Answer, ApiError> {
-        let given = body::object(&self.head.headers, &body::read(body).await?)?;
+        let bytes = body::read(body).await?;
+        let given = |schema: &Schema| body::object(&self.head.headers, &bytes, Some(schema));
         match (&*self.endpoint.kind.table, self.path.subresource.as_str()) {
-            ("pods", "eviction") => self.evict(&given),
-            ("pods", "binding") => self.bind(&given),
-            ("serviceaccounts", "token") => self.token(given),
+            ("pods", "eviction") => self.evict(&given(&EVICTION)?),
+            ("pods", "binding") => self.bind(&given(&BINDING)?),
+            ("serviceaccounts", "token") => self.token(given(&TOKEN_REQUEST)?),
             _ => Err(ApiError::no_such_resource()),
         }
     }

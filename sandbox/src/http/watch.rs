@@ -143,7 +143,11 @@ impl Watcher {
             let broken = *self.guard.broken.borrow_and_update();
             let due = self.fault.filter(|(after, _)| self.sent >= *after).map(|(_, how)| how);
             match broken.or(due) {
-                Some(WatchBreak::Cut) => return Some(Err(Broken)),
+                Some(WatchBreak::Cut) => {
+                    // What was told before must be on its way when the connection is cut.
+                    tokio::task::yield_now().await;
+                    return Some(Err(Broken));
+                }
                 Some(WatchBreak::End) => return None,
                 Some(WatchBreak::Freeze) => std::future::pending::<()>().await,
                 Some(WatchBreak::Expire) if !self.over => {

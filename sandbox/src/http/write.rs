@@ -20,7 +20,7 @@ impl Call {
             return Err(ApiError::method_not_allowed());
         }
         let options = self.write_options()?;
-        let object = body::object(&self.head.headers, &body::read(body).await?)?;
+        let object = body::object(&self.head.headers, &body::read(body).await?, self.endpoint.sent_schema())?;
         let written = self.context.api.create(&self.endpoint, &self.path.namespace, object, &options)?;
         self.written(&written)
     }
@@ -38,7 +38,7 @@ impl Call {
     pub(super) async fn update(&self, body: Incoming) -> Result<Answer, ApiError> {
         let part = self.part()?;
         let options = self.write_options()?;
-        let object = body::object(&self.head.headers, &body::read(body).await?)?;
+        let object = body::object(&self.head.headers, &body::read(body).await?, self.endpoint.sent_schema())?;
         let written = self.context.api.update(self.target(), part, object, &options)?;
         self.written(&written)
     }
@@ -68,7 +68,7 @@ impl Call {
         if !self.path.subresource.is_empty() {
             return Err(ApiError::method_not_allowed());
         }
-        let options = body::delete_options(&self.query, &body::read(body).await?)?;
+        let options = body::delete_options(&self.query, &self.head.headers, &body::read(body).await?)?;
         let deleted = self.context.api.delete(self.target(), &options)?;
         let kind = &self.endpoint.kind;
         let shows_object = kind.builtin().is_some_and(|builtin| builtin.returns_deleted);
@@ -89,7 +89,7 @@ impl Call {
         if self.endpoint.kind.namespaced && self.path.namespace.is_empty() {
             return Err(ApiError::method_not_allowed());
         }
-        let options = body::delete_options(&self.query, &body::read(body).await?)?;
+        let options = body::delete_options(&self.query, &self.head.headers, &body::read(body).await?)?;
         let query = self.query.list(&self.endpoint)?;
         let documents = self.context.api.delete_collection(&self.endpoint, &self.path.namespace, &query, &options)?;
         Ok(self.whole_list(Page {

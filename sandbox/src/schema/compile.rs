@@ -91,6 +91,7 @@ impl Compiler<'_> {
         let id = self.nodes.len();
         self.nodes.push(Node::default());
         self.known.insert(name.clone(), id);
+        let type_name: Box<str> = name.as_str().into();
         let node = if FREE_TYPES.iter().any(|free| name.ends_with(free)) {
             Node { preserve_unknown: true, ..Node::default() }
         } else {
@@ -100,7 +101,7 @@ impl Compiler<'_> {
             node
         };
         if let Some(slot) = self.nodes.get_mut(id) {
-            *slot = node;
+            *slot = Node { type_name: Some(type_name), ..node };
         }
         Some(id)
     }

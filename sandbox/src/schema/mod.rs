@@ -82,6 +82,8 @@ pub(crate) enum ListKind {
 
 #[derive(Debug, Default)]
 struct Node {
+    /// The published name of a built-in type.
+    type_name: Option<Box<str>>,
     kind: Option<Type>,
     nullable: bool,
     int_or_string: bool,
@@ -126,6 +128,20 @@ struct Pattern {
     regex: Regex,
 }
 
+/// What stands at a place, as far as another encoding must know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Object,
+    Map,
+    List,
+    Text,
+    Integer,
+    Number,
+    Boolean,
+    IntOrString,
+    Anything,
+}
+
 /// A place in a schema, for walking an object and its schema side by side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor<'a> {
@@ -159,6 +175,52 @@ impl<'a> Cursor<'a> {
     /// The place of the items of the list here.
     pub(crate) fn item(self) -> Self {
         Self { node: self.node.and_then(|node| node.items).and_then(|id| self.schema.node(id)), ..self }
+    }
+
+    /// The place of the values of the map here.
+    pub(crate) fn value(self) -> Self {
+        let id = self.node.and_then(|node| match node.additional {
+            Additional::Each(id) => Some(id),
+            Additional::None | Additional::Anything => None,
+        });
+        Self { node: id.and_then(|id| self.schema.node(id)), ..self }
+    }
+
+    /// Whether the schema knows this place.
+    pub(crate) fn is_known(self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The published name of the type here, if it is a built-in one.
+    pub(crate) fn type_name(self) -> Option<&'a str> {
+        self.node?.type_name.as_deref()
+    }
+
+    /// Whether the text here is bytes in base64.
+    pub(crate) fn is_base64(self) -> bool {
+        let format = self.node.and_then(|node| node.checks.as_ref()?.format.as_deref());
+        format == Some("byte")
+    }
+
+    /// What stands here.
+    pub(crate) fn shape(self) -> Shape {
+        let Some(node) = self.node else {
+            return Shape::Anything;
+        };
+        match node.kind {
+            _ if node.int_or_string => Shape::IntOrString,
+            _ if node.preserve_unknown => Shape::Anything,
+            None => Shape::Anything,
+            Some(Type::Array) => Shape::List,
+            Some(Type::String) => Shape::Text,
+            Some(Type::Integer) => Shape::Integer,
+            Some(Type::Number) => Shape::Number,
+            Some(Type::Boolean) => Shape::Boolean,
+            Some(Type::Object) => match node.additional {
+                Additional::Each(_) => Shape::Map,
+                Additional::None | Additional::Anything => Shape::Object,
+            },
+        }
     }
 
     /// How the list here is merged.
