@@ -23,16 +23,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+// Where a verb's own type has a manual, its variant has none: that would hide all but the first line of it.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Watch an alert become a repair, in a cluster that lives in memory and ends by itself
     Demo(commands::demo::Demo),
-    /// Keep a cluster in memory running, with Aegis in it, to try things on
     Sandbox(commands::sandbox::Sandbox),
     /// Report alerts, as a monitoring system would
     #[command(subcommand)]
     Alert(commands::alert::Alert),
-    /// Tell what would happen to an alert and why, without doing it
     Plan(commands::plan::Plan),
     /// Print the version of this plugin
     Version,

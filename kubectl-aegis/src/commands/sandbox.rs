@@ -15,10 +15,12 @@ use crate::output;
 /// out and for tests, not for anything that has to last.
 #[derive(Args)]
 #[command(after_help = "Example:
-  kubectl aegis sandbox &
-  export KUBECONFIG=...   # as it prints
+  kubectl aegis sandbox --exec
+  # in another terminal, as it prints
+  export KUBECONFIG=...
+  export AEGIS_URL=http://...
   kubectl apply -n monitoring -f examples/quickstart/rule.yaml
-  kubectl aegis alert send -f examples/quickstart/alert.json --url http://...")]
+  kubectl aegis alert send -f examples/quickstart/alert.json")]
 pub(crate) struct Sandbox {
     /// A node of the cluster; repeat it for more
     #[arg(long = "node", value_name = "NAME", default_values_t = ["dev1".to_owned(), "dev2".to_owned()])]

@@ -36,7 +36,7 @@ Exit codes: 0 if every alert would be acted on or is known already, 1 if one wou
 pub(crate) struct Plan {
     #[command(flatten)]
     words: Words,
-    /// A file with the alert, \"-\" for standard input: what Alertmanager posts, or one alert in the custom format
+    /// A file with the alert ("-" for standard input): what Alertmanager posts, or one alert in the custom format
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["type_", "node", "pod", "object", "details", "fingerprint", "test"])]
     filename: Option<String>,
     /// Say that the alert is Resolved

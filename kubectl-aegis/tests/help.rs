@@ -1,0 +1,114 @@
+//! The plugin's manual, its plan, and its exit codes, as a person or a script meets them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the plugin at the top of the repository, with no cluster in reach.
+fn aegis(words: &[&str]) -> Output {
+    let nowhere = tempfile::tempdir().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"))
+        .args(words)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .env("HOME", nowhere.path())
+        .env("KUBECONFIG", nowhere.path().join("none"))
+        .env_remove("AEGIS_URL")
+        // Both would change where lines are broken, or make it look for a cluster around it.
+        .env_remove("COLUMNS")
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .output()
+        .unwrap()
+}
+
+fn stdout(words: &[&str]) -> String {
+    let done = aegis(words);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn the_manual_of_every_verb() {
+    let pages: [(&str, &[&str]); 7] = [
+        ("aegis", &["--help"]),
+        ("demo", &["demo", "--help"]),
+        ("sandbox", &["sandbox", "--help"]),
+        ("alert", &["alert", "--help"]),
+        ("alert_send", &["alert", "send", "--help"]),
+        ("alert_resolve", &["alert", "resolve", "--help"]),
+        ("plan", &["plan", "--help"]),
+    ];
+    for (name, words) in pages {
+        insta::assert_snapshot!(format!("help_{name}"), stdout(words));
+    }
+}
+
+#[test]
+fn the_plan_of_the_quick_start() {
+    let words = ["plan", "-f", "examples/quickstart/alert.json", "--rules", "examples/quickstart/rule.yaml"];
+    insta::assert_snapshot!("plan_quickstart", stdout(&words));
+}
+
+#[test]
+fn a_script_can_tell_failures_apart_by_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let no_object = file("no-object.json", r#"{"type": "NodeDown", "status": "Firing", "fingerprint": "f"}"#);
+    let no_json = file("no.json", "type: NodeDown");
+    let nobody = "http://127.0.0.1:1";
+    let rules = "examples/quickstart/rule.yaml";
+    let cases: [(&str, &[&str], i32, &str); 8] = [
+        ("a verb that does not exist", &["repair"], 2, "unrecognized subcommand 'repair'"),
+        ("a flag that does not exist", &["plan", "X", "--nod", "n1"], 2, "'--nod'"),
+        ("nothing that it is about", &["alert", "send", "X"], 2, "say what the alert is about"),
+        ("a body that is no JSON", &["plan", "-f", &no_json, "--rules", rules], 2, "the body is not JSON"),
+        ("a body that is refused", &["plan", "-f", &no_object, "--rules", rules], 1, "involvedObject: found nothing"),
+        ("no rule for it", &["plan", "Unheard", "--node", "n1", "--rules", rules], 1, "NoRule"),
+        ("nobody at the webhook", &["alert", "send", "X", "--node", "n1", "--url", nobody], 3, "could not reach"),
+        ("no cluster", &["plan", "X", "--node", "n1"], 3, "which cluster to use"),
+    ];
+    for (why, words, code, part) in cases {
+        let done = aegis(words);
+        let told = [done.stdout, done.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert_eq!(done.status.code(), Some(code), "{why}: {told}");
+        assert!(told.contains(part), "{why}: no {part:?} in {told}");
+    }
+}
+
+#[test]
+fn both_readmes_show_the_same_commands_links_and_names() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let [english, chinese] = ["README.md", "README_CN.md"].map(|name| std::fs::read_to_string(top.join(name)).unwrap());
+    assert_eq!(shown(&english), shown(&chinese));
+    assert_eq!(links(&english), links(&chinese));
+    for link in links(&english).into_iter().filter(|link| !link.starts_with("http")) {
+        assert!(top.join(&link).exists(), "README.md links to {link}, which does not exist");
+    }
+    let plan = stdout(&["plan", "-f", "examples/quickstart/alert.json", "--rules", "examples/quickstart/rule.yaml"]);
+    let alert = plan.split_whitespace().find_map(|word| word.strip_prefix("monitoring/")?.strip_suffix(':')).unwrap();
+    assert!(english.contains(alert), "README.md shows another name than {alert}");
+}
+
+/// The lines of a page's code blocks without comments, which are in the page's language like its drawing.
+fn shown(page: &str) -> Vec<&str> {
+    let blocks = page.split("```").skip(1).step_by(2);
+    let lines = blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap().trim_end());
+    lines.filter(|line| line.is_ascii()).collect()
+}
+
+/// What a page links to, but for the page in the other language.
+fn links(page: &str) -> BTreeSet<String> {
+    let targets = page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    targets.filter(|link| !link.starts_with("README")).map(str::to_owned).collect()
+}
