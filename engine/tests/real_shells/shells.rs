@@ -69,6 +69,15 @@ impl Scratch {
     /// # Panics
     /// When it does not end, or the canary appeared: something ran that came from a value.
     pub fn run(&self, shell: &Shell, arguments: &[&str]) -> Vec<u8> {
+        let output = self.try_run(shell, arguments, Duration::from_secs(60));
+        output.unwrap_or_else(|| panic!("{} does not end: {arguments:?}", shell.name))
+    }
+
+    /// Runs a shell with arguments, for so long at most; what it prints comes back, nothing if it did not end.
+    ///
+    /// # Panics
+    /// When the canary appeared.
+    pub fn try_run(&self, shell: &Shell, arguments: &[&str], limit: Duration) -> Option<Vec<u8>> {
         let mut command = Command::new(&shell.program);
         command
             .arg0(shell.called)
@@ -82,12 +91,17 @@ impl Scratch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || sender.send(child.wait_with_output()));
-        let output = receiver
-            .recv_timeout(Duration::from_secs(60))
-            .unwrap_or_else(|_| panic!("{} does not end: {arguments:?}", shell.name))
-            .unwrap();
+        let id = child.id().to_string();
+        let (ended, watched) = mpsc::channel::<()>();
+        let watcher = std::thread::spawn(move || {
+            let late = watched.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+            if late {
+                Command::new("kill").args(["-KILL", &id]).status().unwrap();
+            }
+            late
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
         if let Some(canary) = canary(&self.folder.path().join("work")) {
             // So that the next script, perhaps a smaller one, can be judged by itself.
             std::fs::remove_file(&canary).unwrap();
@@ -98,7 +112,7 @@ impl Scratch {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        output.stdout
+        (!watcher.join().unwrap()).then_some(output.stdout)
     }
 }
 

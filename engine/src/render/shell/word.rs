@@ -26,12 +26,11 @@ impl Scanner<'_> {
                 Unit::Hole(hole) => {
                     self.bump();
                     self.value_in_word(&mut word, hole, Context::Bare);
-                    match self.peek() {
-                        Some(Unit::Char('(')) => self.facts.bind(
+                    if self.peek() == Some(Unit::Char('(')) {
+                        self.facts.bind(
                             hole..hole + 1,
                             &Bound::never("a parenthesis follows, so the value would name a function or a pattern"),
-                        ),
-                        _ => {}
+                        );
                     }
                 }
                 Unit::Tag => {
