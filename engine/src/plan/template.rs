@@ -8,7 +8,7 @@ use aegis_crds::AegisOpsTemplate;
 use jiff::SignedDuration;
 
 use crate::duration;
-use crate::render::{Flaw, Parameters, Template};
+use crate::render::{Flaw, Parameters, Template, fill};
 use crate::scope::{Namespaces, ObjectName};
 
 /// A template that can be rendered.
@@ -118,7 +118,8 @@ fn standing_flaw(manifest: &Template) -> Option<Box<Flaw>> {
     let mut standing: Option<Box<Flaw>> = None;
     for value in ["x", "1", "true"] {
         let parameters: Parameters = manifest.parameters().map(|name| (name, value)).collect();
-        let flaw = Box::new(manifest.render(&parameters).err()?);
+        let rendered = manifest.evaluate(&parameters).and_then(|evaluated| fill(&evaluated));
+        let flaw = Box::new(rendered.err()?);
         if standing.as_ref().is_some_and(|known| *known != flaw) {
             return None;
         }

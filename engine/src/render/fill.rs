@@ -28,9 +28,13 @@ use super::{Evaluated, Flaw, checks};
 /// What is wrong with the template's YAML or with the kind of object, a word where it would decide structure, and a
 /// value that cannot stand in its place, each with line, column, field and parameter as far as they are known.
 pub fn fill(evaluated: &Evaluated) -> Result<Value, Flaw> {
-    let document = yaml::parse(evaluated)?;
+    fill_tree(evaluated, &yaml::parse(evaluated)?)
+}
+
+/// The same for a text that was read already.
+pub(super) fn fill_tree(evaluated: &Evaluated, tree: &Node) -> Result<Value, Flaw> {
     let mut filler = Filler { evaluated, trail: Vec::new(), pastes: Pastes::default(), pasted_variable: None };
-    let object = filler.node(&document)?;
+    let object = filler.node(tree)?;
     filler.pastes.check()?;
     checks::object(&object)?;
     Ok(object)

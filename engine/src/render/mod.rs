@@ -13,6 +13,7 @@ mod fill;
 mod flaw;
 mod interpreter;
 mod kubelet;
+mod last;
 mod parameters;
 mod pastes;
 mod paths;

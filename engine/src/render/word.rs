@@ -129,6 +129,11 @@ impl Words {
         }
     }
 
+    /// What every word begins with.
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
     /// The salt of the tag; the next one gives another tag.
     pub(super) fn salt(&self) -> u64 {
         self.salt
@@ -147,6 +152,12 @@ impl Words {
     /// The parts of a text in order: its own text between the words, and what each word stands for.
     pub fn split<'a>(&'a self, text: &'a str) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();
+        if text.len() < self.tag.len() {
+            if !text.is_empty() {
+                pieces.push(Piece::Own(text));
+            }
+            return pieces;
+        }
         let mut rest = text;
         // Where the search goes on: a tag without one of our numbers behind it is ordinary text.
         let mut from = 0;
@@ -180,7 +191,8 @@ impl Words {
 
     /// Whether a text holds any word of this rendering.
     pub fn contains_any(&self, text: &str) -> bool {
-        text.contains(&self.tag)
+        // Most texts are shorter than a word; a search costs more to prepare than to find that out.
+        text.len() >= self.tag.len() && text.contains(&self.tag)
     }
 
     /// Every printed value, in the order of printing; a placed tag counts with what it prints elsewhere.

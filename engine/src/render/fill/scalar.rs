@@ -54,6 +54,9 @@ impl<'e> Filler<'e> {
             How::Argument(bound) if bound.limit == shell::Limit::Any => Site::Argument,
             How::Argument(_) | How::Shell(..) | How::Source(_) | How::Reread(_) | How::Manifest => Site::Code,
         };
+        if parts.pastes.is_empty() && !setting.pasted {
+            return;
+        }
         let path = self.path();
         for paste in &parts.pastes {
             self.pastes.tag(paste, site, &path);
@@ -260,6 +263,18 @@ impl<'e> Filler<'e> {
     }
 
     fn check_paths(&self, parts: &Parts<'e>, is_path: impl Fn(usize) -> bool) -> Result<(), Flaw> {
+        let joined: String = parts
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Own(own) | Part::Tag(own) => *own,
+                Part::Value(print, _) => print.value.as_str(),
+            })
+            .collect();
+        // Few texts have two dots side by side, and the rest reads every character on its own.
+        if !joined.contains("..") {
+            return Ok(());
+        }
         let prints: Vec<&Print> = parts.values().collect();
         let mut text = Vec::new();
         let mut next = 0;

@@ -23,6 +23,7 @@ mod value;
 
 use std::collections::BTreeSet;
 
+use super::last::LastTree;
 use super::word::digest;
 use super::{Evaluated, Flaw, Parameters, Words, fill};
 
@@ -34,6 +35,7 @@ pub struct Template {
     nodes: Vec<ast::Node>,
     slots: usize,
     parameters: BTreeSet<String>,
+    tree: LastTree,
 }
 
 impl Template {
@@ -55,7 +57,14 @@ impl Template {
         let mut scope = scope::Scope::new();
         let nodes = parse::parse(scan::scan(manifest)?, &mut scope)?;
         let (slots, parameters) = scope.finish();
-        Ok(Self { text: manifest.to_owned(), digest: digest(manifest), nodes, slots, parameters })
+        Ok(Self {
+            text: manifest.to_owned(),
+            digest: digest(manifest),
+            nodes,
+            slots,
+            parameters,
+            tree: LastTree::default(),
+        })
     }
 
     /// The names of the parameters that it may read, in order. Names that it computes are not among them.
@@ -87,12 +96,14 @@ impl Template {
             .hint("nothing but an attack does this: look at where the alert came from"))
     }
 
-    /// Makes the object that it stands for with these parameters.
+    /// Makes the object that it stands for with these parameters. The first time takes about twice as long as further
+    /// ones that take the same branches.
     ///
     /// # Errors
     /// Those of [`Template::evaluate`] and of [`fill`].
     pub fn render(&self, parameters: &Parameters) -> Result<serde_json::Value, Flaw> {
-        fill(&self.evaluate(parameters)?)
+        let evaluated = self.evaluate(parameters)?;
+        fill::fill_tree(&evaluated, self.tree.of(&evaluated)?.as_ref())
     }
 }
 
