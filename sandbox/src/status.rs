@@ -162,8 +162,8 @@ impl ApiError {
     }
 
     /// 422 for options that do not go together.
-    pub(crate) fn bad_options(field: &str, why: &str) -> Self {
-        let subject = Subject { group: "meta.k8s.io", resource: "", kind: "ListOptions", name: "" };
+    pub(crate) fn bad_options(kind: &str, field: &str, why: &str) -> Self {
+        let subject = Subject { group: "meta.k8s.io", resource: "", kind, name: "" };
         Self::invalid(&subject, &[FieldError::forbidden(field, why)])
     }
 

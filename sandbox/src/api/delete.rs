@@ -15,6 +15,9 @@ use crate::store::{Action, Document, Expect, Refused};
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) const ORPHAN: &str = "orphan";
 
+/// Namespaces that a cluster cannot be without.
+const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
+
 /// What becomes of the objects that a deleted one owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Propagation {
@@ -48,6 +51,10 @@ pub(crate) struct Deleted {
 impl Api {
     /// Deletes an object.
     pub(crate) fn delete(&self, target: Target<'_>, options: &DeleteOptions) -> Result<Deleted, ApiError> {
+        if &*target.endpoint.kind.table == "namespaces" && IMMORTAL.contains(&target.name) {
+            let subject = target.endpoint.kind.subject(target.name);
+            return Err(ApiError::forbidden(&subject, "this namespace may not be deleted"));
+        }
         loop {
             let document = self.stored(target)?;
             check_preconditions(target, &document, options)?;

@@ -8,7 +8,7 @@ pub(crate) mod pods;
 mod simple;
 mod table;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -204,9 +204,11 @@ fn published<T: JsonSchema>(generator: &mut SchemaGenerator) -> schemars::Schema
     generator.subschema_for::<T>()
 }
 
-/// The kinds as the registry holds them.
+/// The kinds as the registry holds them. All servers of a process share them, and with them their compiled schemas.
 pub(crate) fn kinds() -> Vec<Arc<Kind>> {
-    BUILTINS.iter().map(|builtin| Arc::new(kind(builtin))).collect()
+    static KINDS: LazyLock<Vec<Arc<Kind>>> =
+        LazyLock::new(|| BUILTINS.iter().map(|builtin| Arc::new(kind(builtin))).collect());
+    KINDS.clone()
 }
 
 fn kind(builtin: &'static Builtin) -> Kind {

@@ -208,3 +208,39 @@ pub(super) async fn a_namespace_that_is_being_deleted_takes_nothing_new(cluster:
     released?;
     cluster.until_gone(&path).await
 }
+
+pub(super) async fn the_default_namespace_cannot_be_deleted(cluster: &Cluster) -> anyhow::Result<()> {
+    refused(cluster.delete("/api/v1/namespaces/default", &json!({})).await, 403, "Forbidden")?;
+    Ok(())
+}
+
+pub(super) async fn a_job_leaves_what_it_owns_unless_told_otherwise(cluster: &Cluster) -> anyhow::Result<()> {
+    let jobs = format!("/apis/batch/v1/namespaces/{}/jobs", cluster.namespace);
+    for (name, options, stays) in
+        [("left", json!({}), true), ("taken", json!({"propagationPolicy": "Background"}), false)]
+    {
+        let job = json!({
+            "metadata": {"name": name},
+            "spec": {
+                "suspend": true,
+                "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}},
+            },
+        });
+        let made = cluster.post(&jobs, &job).await?;
+        let owner = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": text(&made, "/metadata/uid"),
+        });
+        config_map(cluster, name, json!({"ownerReferences": [owner]})).await?;
+        let path = format!("{jobs}/{name}");
+        cluster.delete(&path, &options).await?;
+        cluster.until_gone(&path).await?;
+        let owned = cluster.core(&format!("configmaps/{name}"));
+        if stays {
+            let left = cluster.get(&owned).await?;
+            ensure!(left["metadata"].get("ownerReferences").is_none(), "it still names the job");
+        } else {
+            cluster.until_gone(&owned).await?;
+        }
+    }
+    Ok(())
+}

@@ -99,6 +99,8 @@ macro_rules! contract_cases {
             deletion::a_dependent_with_another_owner_stays,
             deletion::a_namespace_takes_its_content_along,
             deletion::a_namespace_that_is_being_deleted_takes_nothing_new,
+            deletion::the_default_namespace_cannot_be_deleted,
+            deletion::a_job_leaves_what_it_owns_unless_told_otherwise,
             lists::a_list_tells_its_resource_version_and_is_in_order,
             lists::labels_select,
             lists::names_select,

@@ -52,19 +52,11 @@ impl Call {
 
     /// Waits a little for a revision that has not come yet.
     pub(super) async fn wait_for(&self, revision: u64) -> Result<(), ApiError> {
-        let store = &self.context.api.store;
-        if revision <= store.revision() {
-            return Ok(());
+        let mut latest = self.context.api.store.latest();
+        match tokio::time::timeout(FUTURE, latest.wait_for(|latest| *latest >= revision)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ApiError::too_large_version(revision, self.context.api.store.revision())),
         }
-        let until = tokio::time::Instant::now() + FUTURE;
-        while tokio::time::Instant::now() < until {
-            // Revisions belong to all tables, so there is no one channel to wait on.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            if revision <= store.revision() {
-                return Ok(());
-            }
-        }
-        Err(ApiError::too_large_version(revision, store.revision()))
     }
 
     /// One object in the form that was asked for.

@@ -53,7 +53,7 @@ impl Call {
             _ => None,
         };
         if let Some(why) = forbidden {
-            return Err(ApiError::bad_options("resourceVersionMatch", why));
+            return Err(ApiError::bad_options("ListOptions", "resourceVersionMatch", why));
         }
         if let Some(revision) = revision {
             self.wait_for(revision).await?;

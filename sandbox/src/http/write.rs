@@ -51,9 +51,7 @@ impl Call {
             // An apply must name its manager; the user agent does not stand in for it.
             options.manager = self.query.text("fieldManager").to_owned();
         } else if self.query.flag("force") {
-            return Err(ApiError::bad_request(
-                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
-            ));
+            return Err(ApiError::bad_options("PatchOptions", "force", "may not be specified for non-apply patch"));
         }
         let written = self.context.api.patch(self.target(), part, &patch, &options)?;
         self.written(&written)

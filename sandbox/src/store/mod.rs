@@ -82,6 +82,7 @@ pub(crate) struct Effect {
 /// See the module's description.
 pub(crate) struct Store {
     state: RwLock<State>,
+    latest: watch::Sender<u64>,
     effects: mpsc::UnboundedSender<Effect>,
 }
 
@@ -112,7 +113,11 @@ impl Store {
     /// An empty store that remembers the last `keep` changes of each table. Changes that call for cleaning up are
     /// sent to `effects`.
     pub(crate) fn new(keep: usize, effects: mpsc::UnboundedSender<Effect>) -> Self {
-        Self { state: RwLock::new(State { revision: 1, keep: keep.max(1), ..State::default() }), effects }
+        Self {
+            state: RwLock::new(State { revision: 1, keep: keep.max(1), ..State::default() }),
+            latest: watch::Sender::new(1),
+            effects,
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -228,6 +233,7 @@ impl Store {
         table.history.push(change.clone(), keep);
         table.changed.send_replace(revision);
         state.revision = revision;
+        self.latest.send_replace(revision);
         state.index(write.table, &key, &change);
         if calls_for_cleaning(&change) {
             // Nobody cleans up any more once the server has stopped.
@@ -256,6 +262,11 @@ impl Store {
         state.tables.entry(table.clone()).or_default().changed.subscribe()
     }
 
+    /// Tells of each new revision of any table.
+    pub(crate) fn latest(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
     /// Ends the watches of a table that is served no more.
     pub(crate) fn close(&self, table: &str) {
         if let Some(table) = self.write().tables.get_mut(table) {
@@ -269,6 +280,7 @@ impl Store {
         // A revision of its own, so that even the latest list can be told from what comes after it.
         let revision = state.revision + 1;
         state.revision = revision;
+        self.latest.send_replace(revision);
         for table in state.tables.values_mut() {
             table.history.forget(revision);
             table.changed.send_replace(revision);
