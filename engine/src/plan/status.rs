@@ -4,6 +4,7 @@ use aegis_crds::alert::{
     ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus, OpsStatus, RuleChoice, TriggerStatus,
 };
 use aegis_crds::conditions::{self, Condition, ConditionType};
+use aegis_crds::names::SHORTENED_ANNOTATION;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -81,7 +82,22 @@ fn wanted(
     }
     judge_pick_up(&mut status, seen, ledger, now);
     judge_repair(&mut status, seen, ledger, now);
+    tell_shortened(&mut status, seen, now);
     status
+}
+
+/// An alert that lost text says so, together with the first thing that there is to tell: it is not worth a write alone.
+fn tell_shortened(status: &mut AegisAlertStatus, seen: &Snapshot, now: Timestamp) {
+    let annotations = seen.alert.metadata.annotations.as_ref();
+    let shortened = annotations.is_some_and(|all| all.contains_key(SHORTENED_ANNOTATION));
+    if shortened && status.ops_status.is_some() {
+        let message = "details were cut so that the alert fits into 256 KiB";
+        conditions::set(
+            &mut status.conditions,
+            Condition::new(ConditionType::Shortened, true, "TooLarge", message),
+            now,
+        );
+    }
 }
 
 fn ops(status: &mut AegisAlertStatus) -> &mut OpsStatus {

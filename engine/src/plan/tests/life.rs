@@ -93,3 +93,17 @@ fn an_hour_without_a_controller_loses_no_outcome() {
     assert_eq!(action.status, Some(AlertOpsStatus::Succeeded), "Argo's TTL came first, the finalizer kept it");
     assert_eq!(cluster.requests, ["create", "status"], "pending, running and succeeded are told in one write");
 }
+
+#[test]
+fn an_alert_that_lost_text_says_so_without_a_write_of_its_own() {
+    let shortened = alert("NodeDown").edit(|alert| {
+        let mark = (aegis_crds::names::SHORTENED_ANNOTATION.to_owned(), "true".to_owned());
+        alert.metadata.annotations = Some([mark].into());
+    });
+    let scene = seen(shortened).rule(drain());
+    let mut cluster = Cluster::of(&scene);
+    cluster.run(cluster.look(&scene), at(1), ENOUGH);
+    assert_eq!(cluster.requests, ["create", "status"]);
+    let conditions = cluster.alert().status.clone().unwrap().conditions;
+    assert!(aegis_crds::conditions::is_true(&conditions, "Shortened"), "{conditions:?}");
+}
