@@ -175,7 +175,7 @@ mod tests {
         let mut parts = text.split("<>");
         item.push_own(parts.next().unwrap_or_default());
         for part in parts {
-            item.push_value();
+            item.push_hole();
             item.push_own(part);
         }
         item

@@ -152,14 +152,13 @@ impl<'e> Filler<'e> {
     fn item(&self, node: &'e Node) -> Result<Item, Flaw> {
         let mut item = Item::default();
         let Shape::Scalar(scalar) = &node.shape else {
-            item.push_tag();
+            item.push_hole();
             return Ok(item);
         };
         for part in &self.parts(scalar)?.parts {
             match part {
                 Part::Own(own) => item.push_own(own),
-                Part::Tag(_) => item.push_tag(),
-                Part::Value(..) => item.push_value(),
+                Part::Tag(_) | Part::Value(..) => item.push_hole(),
             }
         }
         Ok(item)

@@ -82,6 +82,7 @@ enum Origin {
 
 fn write(text: &[(char, bool)]) -> Result<Vec<(char, Origin)>, &'static str> {
     let mut written = Vec::with_capacity(text.len() + 8);
+    let last = text.iter().rposition(|(c, _)| *c == ')');
     let mut rest = text.iter().copied().enumerate().peekable();
     while let Some((at, (c, value))) = rest.next() {
         written.push((c, if value { Origin::Value } else { Origin::Own }));
@@ -103,7 +104,7 @@ fn write(text: &[(char, bool)]) -> Result<Vec<(char, Origin)>, &'static str> {
             rest.next();
             continue;
         }
-        let reference = text.get(at + 2..).unwrap_or_default();
+        let reference = text.get(at + 2..).filter(|_| last.is_some_and(|last| last > at)).unwrap_or_default();
         let Some(length) = reference.iter().position(|(c, _)| *c == ')') else {
             continue;
         };
@@ -130,6 +131,7 @@ struct Reading {
 fn read(text: &[char]) -> Reading {
     let mut kept = vec![true; text.len()];
     let mut references = Vec::new();
+    let last = text.iter().rposition(|c| *c == ')');
     let mut at = 0;
     while let Some(c) = text.get(at) {
         if *c != '$' {
@@ -145,7 +147,9 @@ fn read(text: &[char]) -> Reading {
             }
             Some('(') => {
                 let name = at + 2;
-                match text.get(name..).unwrap_or_default().iter().position(|c| *c == ')') {
+                // Looked for only where there is one: each of many that do not close would search to the end.
+                let closes = last.is_some_and(|last| last >= name);
+                match text.get(name..).filter(|_| closes).and_then(|rest| rest.iter().position(|c| *c == ')')) {
                     Some(length) => {
                         references.push(name..name + length);
                         at = name + length + 1;

@@ -188,7 +188,8 @@ pub(super) fn is_digits(value: &str) -> bool {
 pub(super) struct Item {
     /// Its text; what is not the template's own is left out.
     text: String,
-    values: usize,
+    /// How many values and tags of Argo's, which may bring values of ours, are in it.
+    holes: usize,
 }
 
 impl Item {
@@ -197,13 +198,10 @@ impl Item {
         self.text.extend(own.chars().filter(|c| *c != command::MARK));
     }
 
-    pub(super) fn push_tag(&mut self) {
+    /// Adds a value, or a tag of Argo's.
+    pub(super) fn push_hole(&mut self) {
         self.text.push(command::MARK);
-    }
-
-    pub(super) fn push_value(&mut self) {
-        self.text.push(command::MARK);
-        self.values += 1;
+        self.holes += 1;
     }
 
     /// The text when all of it is the template's own.
@@ -224,11 +222,11 @@ pub(super) fn program_of(items: &[Item]) -> Option<(usize, String)> {
     judge::program(&command).map(|(at, name)| (at, name.to_owned()))
 }
 
-/// The bound of the values in each item, when the program gets the items without a shell between.
+/// The bound of what is filled or pasted into each item, when the program gets the items without a shell between.
 pub(super) fn judge_items(items: &[Item]) -> Vec<Bound> {
-    let values = items.iter().map(|item| item.values).sum();
-    let mut facts = Facts::new(values, Dialect::Posix);
-    for hole in 0..values {
+    let holes = items.iter().map(|item| item.holes).sum();
+    let mut facts = Facts::new(holes, Dialect::Posix);
+    for hole in 0..holes {
         facts.record(hole, Context::Bare, &Bound::ANY);
     }
     let command = as_command(items);
@@ -253,7 +251,7 @@ fn as_command(items: &[Item]) -> command::Command {
         .iter()
         .enumerate()
         .map(|(id, item)| {
-            let holes = next..next + item.values;
+            let holes = next..next + item.holes;
             next = holes.end;
             command::Word {
                 id,

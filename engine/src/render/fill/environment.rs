@@ -179,10 +179,8 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
                 rest = after.strip_prefix('$').unwrap_or(after);
                 continue;
             };
-            let Some((name, behind)) = inside.split_once(')') else {
-                rest = inside;
-                continue;
-            };
+            // When none closes here, none closes behind it.
+            let (name, behind) = inside.split_once(')')?;
             rest = behind;
             return Some(name);
         }

@@ -1,5 +1,6 @@
 //! Templates and what becomes of them.
 
+mod bounds;
 mod pastes;
 mod readers;
 mod scalars;

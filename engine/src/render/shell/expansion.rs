@@ -14,7 +14,16 @@ pub(super) enum Around {
 }
 
 impl Scanner<'_> {
+    /// An expansion at its dollar.
     pub(super) fn dollar(&mut self, word: &mut Word, around: Around) {
+        if !self.deeper() {
+            return;
+        }
+        self.expansion(word, around);
+        self.depth -= 1;
+    }
+
+    fn expansion(&mut self, word: &mut Word, around: Around) {
         let context = match around {
             Around::Nothing => Context::Bare,
             Around::Double => Context::Double,
@@ -357,6 +366,13 @@ impl Scanner<'_> {
 
     /// `name=(...)` at its parenthesis.
     pub(super) fn array(&mut self) {
+        if self.deeper() {
+            self.elements();
+            self.depth -= 1;
+        }
+    }
+
+    fn elements(&mut self) {
         self.bump();
         loop {
             self.gap();

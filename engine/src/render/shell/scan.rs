@@ -6,7 +6,7 @@ use super::word::WordPlace;
 use super::{Bound, Context, Dialect, Unit};
 
 /// Deeper nesting than any script that people write.
-const MAX_DEPTH: usize = 48;
+const MAX_DEPTH: usize = 96;
 
 /// What ends a list of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Scanner<'a> {
     pub(super) facts: &'a mut Facts,
     /// The least bound of every hole that is passed.
     pub(super) floor: Bound,
-    depth: usize,
+    pub(super) depth: usize,
     /// Whether the units are a copy of a part of the script, so that positions in them are not the script's.
     pub(super) detached: bool,
     /// Here-documents whose text begins after the next newline.
@@ -162,14 +162,23 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a list of commands and its end. Returns whether `esac` ended it.
-    pub(super) fn list(&mut self, end: End) -> bool {
+    /// Goes one level deeper, unless it is too deep: then the rest is given up. Whoever goes deeper comes back by
+    /// counting `depth` down.
+    pub(super) fn deeper(&mut self) -> bool {
         if self.depth >= MAX_DEPTH {
             self.facts.doubt("it nests too deeply");
             self.at = self.end;
-            return true;
+            return false;
         }
         self.depth += 1;
+        true
+    }
+
+    /// Reads a list of commands and its end. Returns whether `esac` ended it.
+    pub(super) fn list(&mut self, end: End) -> bool {
+        if !self.deeper() {
+            return true;
+        }
         let outer = std::mem::take(&mut self.pending);
         let start = self.at;
         let esac = self.commands(end);

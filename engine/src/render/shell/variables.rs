@@ -1,6 +1,7 @@
 //! Follows values through variables and files to the places that read them once more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
+use std::ops::Range;
 
 use super::command::{Assigned, Facts};
 use super::word::POSITIONAL;
@@ -34,27 +35,31 @@ impl Facts {
             }
             self.assigned.push(Assigned { name: POSITIONAL.to_owned(), ..call.arguments });
         }
-        // Which variables take over the text of which, so that chains can be followed back.
-        let mut sources: BTreeMap<&str, Vec<&Assigned>> = BTreeMap::new();
-        for assigned in &self.assigned {
-            sources.entry(&assigned.name).or_default().push(assigned);
+        // The strictest bound of each variable's readers goes back along the chains of variables to the values.
+        let mut assigned: HashMap<&str, Vec<&Assigned>> = HashMap::new();
+        for one in &self.assigned {
+            assigned.entry(&one.name).or_default().push(one);
         }
-        let mut bounds = Vec::new();
+        let mut bounds: HashMap<&str, &Bound> = HashMap::new();
+        let mut next: Vec<(&str, &Bound)> = Vec::new();
         for reread in &self.rereads {
-            let mut reached: BTreeSet<&str> = BTreeSet::new();
-            let mut next: Vec<&str> = self.names_in(&reread.names);
-            while let Some(name) = next.pop() {
-                if !reached.insert(name) {
-                    continue;
+            next.extend(self.names_in(&reread.names).iter().map(|name| (name.as_str(), &reread.bound)));
+        }
+        let mut reached: Vec<(Range<usize>, Bound)> = Vec::new();
+        while let Some((name, bound)) = next.pop() {
+            if bounds.get(name).is_some_and(|known| known.limit >= bound.limit) {
+                continue;
+            }
+            bounds.insert(name, bound);
+            for one in assigned.get(name).into_iter().flatten() {
+                if !one.holes.is_empty() {
+                    let why = format!("a variable carries it on: {}", bound.why);
+                    reached.push((one.holes.clone(), Bound::new(bound.limit, why)));
                 }
-                for assigned in sources.get(name).into_iter().flatten() {
-                    bounds.push((assigned.holes.clone(), reread.bound.clone()));
-                    next.extend(self.names_in(&assigned.names));
-                }
+                next.extend(self.names_in(&one.names).iter().map(|name| (name.as_str(), bound)));
             }
         }
-        for (holes, bound) in bounds {
-            let bound = Bound::new(bound.limit, format!("a variable carries it on: {}", bound.why));
+        for (holes, bound) in reached {
             self.bind(holes, &bound);
         }
     }
@@ -83,8 +88,8 @@ impl Facts {
         }
     }
 
-    fn names_in(&self, range: &std::ops::Range<usize>) -> Vec<&str> {
-        self.names.get(range.clone()).unwrap_or_default().iter().map(String::as_str).collect()
+    fn names_in(&self, range: &Range<usize>) -> &[String] {
+        self.names.get(range.clone()).unwrap_or_default()
     }
 }
 

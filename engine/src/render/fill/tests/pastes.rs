@@ -83,6 +83,9 @@ templates:
   container: {image: i, command: [kubectl, cordon, '{{workflow.parameters.a}}']}",
     );
     let with = |value: &str| render(&template, &[("x", value)]);
+    let patching = template.replace("cordon, '", "patch, node, n, -p, '");
+    assert!(render(&patching, &[("x", "{\"spec\": 1}")]).is_err(), "kubectl reads a patch as JSON");
+    assert!(render(&patching, &[("x", "a-b")]).is_ok());
     assert!(with("--all").unwrap_err().to_string().contains("option"));
     assert!(with("$(TOKEN)").unwrap_err().to_string().contains("kubelet"));
     assert!(with("a b; c").is_ok());
