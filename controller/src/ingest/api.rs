@@ -16,6 +16,10 @@ use super::answer::NotNow;
 /// Who writes, as managedFields show it.
 const FIELD_MANAGER: &str = "aegis";
 
+const TIMEOUT: &str = "Timeout";
+const UNREACHABLE: &str = "Unreachable";
+const SERVER_ERROR: &str = "ServerError";
+
 /// The API server as the webhooks see it.
 pub(super) struct Api {
     client: Client,
@@ -100,6 +104,12 @@ impl Api {
 }
 
 impl Refused {
+    /// Whether nobody knows if it was done: the answer was lost, or came from a server that may have done it before it
+    /// failed.
+    pub(super) fn leaves_doubt(&self) -> bool {
+        matches!(self, Self::NotNow(NotNow { reason: TIMEOUT | UNREACHABLE | SERVER_ERROR, .. }))
+    }
+
     /// The same where every refusal means that it cannot be done now.
     pub(super) fn into_not_now(self, doing: &str) -> NotNow {
         match self {
@@ -117,14 +127,14 @@ async fn within<T>(deadline: Instant, request: impl Future<Output = kube::Result
     match timeout_at(deadline, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(meaning(error)),
-        Err(_) => Err(Refused::NotNow(NotNow::new("Timeout", "the API server did not answer in time"))),
+        Err(_) => Err(Refused::NotNow(NotNow::new(TIMEOUT, "the API server did not answer in time"))),
     }
 }
 
 fn meaning(error: kube::Error) -> Refused {
     let kube::Error::Api(status) = error else {
         // Only that it failed: the causes of these carry addresses at best and bodies at worst.
-        return Refused::NotNow(NotNow::new("Unreachable", "the API server could not be reached or understood"));
+        return Refused::NotNow(NotNow::new(UNREACHABLE, "the API server could not be reached or understood"));
     };
     let not_now = |reason| {
         let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
@@ -139,7 +149,7 @@ fn meaning(error: kube::Error) -> Refused {
         401 => not_now("Unauthorized"),
         403 => not_now("Forbidden"),
         429 => not_now("TooManyRequests"),
-        _ => not_now("ServerError"),
+        _ => not_now(SERVER_ERROR),
     }
 }
 

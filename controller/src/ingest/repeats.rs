@@ -14,6 +14,7 @@ use aegis_engine::signal::Signal;
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -32,6 +33,8 @@ const MOST: usize = 1024;
 const LARGEST: usize = 16 << 10;
 /// How long one round of writing held counts may take, and how many are written at the same time.
 const DEADLINE: Duration = Duration::from_secs(4);
+/// How long the requests for one alert may take at least.
+const REQUEST: Duration = Duration::from_secs(2);
 const WRITERS: usize = 8;
 
 /// The alerts that were written within the last second, by UID, and what is counted on them since.
@@ -45,6 +48,7 @@ struct Entry {
     fingerprint: String,
     until: Instant,
     held: Option<Held>,
+    doubt: Option<Doubt>,
 }
 
 /// Reports that are not written yet.
@@ -54,6 +58,16 @@ pub(super) struct Held {
     /// The last of them.
     signal: Signal,
     heard: Timestamp,
+}
+
+/// Held reports that were sent to the API server in a write whose answer was lost.
+#[derive(Clone, Debug)]
+struct Doubt {
+    held: Held,
+    /// The version of the alert that the write was for.
+    version: Option<String>,
+    /// The lastTime that it wrote.
+    wrote: Option<Timestamp>,
 }
 
 /// One alert whose held counts are due.
@@ -82,13 +96,33 @@ impl Repeats {
         self.all().get_mut(&uid(alert)).and_then(|entry| entry.held.take())
     }
 
-    /// What [`Repeats::take`] gave could not be written.
-    pub(super) fn put_back(&self, alert: &AegisAlert, held: Option<Held>) {
+    /// What [`Repeats::take`] gave was not written.
+    pub(super) fn put_back(&self, uid: &str, held: Option<Held>) {
+        if let Some(entry) = self.all().get_mut(uid) {
+            entry.put_back(held);
+        }
+    }
+
+    /// Nobody knows whether what [`Repeats::take`] gave was written with that patch.
+    pub(super) fn doubt(&self, alert: &AegisAlert, held: Option<Held>, patch: &Value) {
         let Some(held) = held else { return };
+        let wrote = patch.pointer("/status/lastTime").and_then(Value::as_str).and_then(|text| text.parse().ok());
         if let Some(entry) = self.all().get_mut(&uid(alert)) {
-            let by = entry.held.as_ref().map_or(0, |held| held.by).saturating_add(held.by);
-            entry.held = Some(Held { by, ..held });
-            entry.until = Instant::now() + APART;
+            // An older doubt can no longer be settled: what was acknowledged is counted rather once too often.
+            let older = entry.doubt.replace(Doubt { held, version: alert.resource_version(), wrote });
+            entry.put_back(older.map(|older| older.held));
+        }
+    }
+
+    fn doubted(&self, uid: &str) -> Option<Doubt> {
+        self.all().get(uid).and_then(|entry| entry.doubt.clone())
+    }
+
+    /// Ends the doubt about an alert now that it is known whether the write was carried out.
+    fn settle(&self, uid: &str, written: bool) {
+        if let Some(entry) = self.all().get_mut(uid) {
+            let doubt = entry.doubt.take().filter(|_| !written);
+            entry.put_back(doubt.map(|doubt| doubt.held));
         }
     }
 
@@ -98,13 +132,14 @@ impl Repeats {
         if entries.len() >= MOST && !entries.contains_key(&uid(alert)) {
             return;
         }
-        let entry = Entry {
+        let entry = entries.entry(uid(alert)).or_insert_with(|| Entry {
             name: alert.name_any(),
             fingerprint: alert.spec.fingerprint.clone().unwrap_or_default(),
-            until: Instant::now() + APART,
+            until: Instant::now(),
             held: None,
-        };
-        entries.insert(uid(alert), entry);
+            doubt: None,
+        });
+        entry.until = Instant::now() + APART;
     }
 
     /// The alerts whose counts are to be written: those of a fingerprint, or those whose second is over, or all.
@@ -112,9 +147,9 @@ impl Repeats {
     fn due(&self, which: Which<'_>) -> Vec<Due> {
         let now = Instant::now();
         let mut entries = self.all();
-        entries.retain(|_, entry| entry.held.is_some() || entry.until > now);
+        entries.retain(|_, entry| entry.holds() || entry.until > now);
         let wanted = entries.iter().filter(|(_, entry)| {
-            entry.held.is_some()
+            entry.holds()
                 && match which {
                     Which::Over => entry.until <= now,
                     Which::All => true,
@@ -138,6 +173,31 @@ impl Repeats {
     }
 }
 
+impl Entry {
+    fn holds(&self) -> bool {
+        self.held.is_some() || self.doubt.is_some()
+    }
+
+    fn put_back(&mut self, held: Option<Held>) {
+        let Some(held) = held else { return };
+        // What came in meanwhile is the later word.
+        self.held = Some(match self.held.take() {
+            Some(later) => Held { by: later.by.saturating_add(held.by), ..later },
+            None => held,
+        });
+        self.until = Instant::now() + APART;
+    }
+}
+
+impl Doubt {
+    /// Whether the alert shows that the write was carried out. Once somebody else has counted on it nobody can tell;
+    /// then it counts as not: what was acknowledged is counted rather once too often.
+    fn is_written(&self, alert: &AegisAlert) -> bool {
+        let heard = alert.status.as_ref().and_then(|status| status.last_time);
+        self.version != alert.resource_version() && self.wrote.is_some() && self.wrote == heard
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Which<'a> {
     Over,
@@ -155,11 +215,16 @@ impl Inner {
     }
 
     async fn flush(&self, which: Which<'_>) {
-        let deadline = Instant::now() + DEADLINE;
+        let end = Instant::now() + DEADLINE;
         let due = futures::stream::iter(self.repeats.due(which));
         let write = |due: Due| async move {
             let _held = self.locks.hold(&fingerprint_label(&due.fingerprint)).await;
-            if let Err(not_now) = self.write_held(&due, deadline).await {
+            // A request that is given up halfway may be carried out all the same, so none is begun at the last moment.
+            let now = Instant::now();
+            if now > end {
+                return;
+            }
+            if let Err(not_now) = self.write_held(&due, end.max(now + REQUEST)).await {
                 warn!(alert = %due.name, reason = not_now.reason, "could not count reports on {} yet", due.name);
             }
         };
@@ -174,14 +239,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Writes what is held for an alert. What could not be written is held on.
     async fn write_held(&self, due: &Due, deadline: Instant) -> Result<(), NotNow> {
+        self.settle(due, deadline).await?;
         let Some(held) = self.repeats.take_of(&due.uid) else { return Ok(()) };
         let mut alert = self.alerts.get(self.api.namespace(), &due.name).map(|alert| (*alert).clone());
         for _ in 0..ROUNDS {
             let Some(found) = alert.filter(|alert| takes_counts(alert, &due.uid, held.heard)) else {
                 // The alert has gone or was resolved before these were heard: what are they, then?
                 debug!(alert = %due.name, "deciding again on reports for {}", due.name);
-                return self.firing(&held.signal, held.by, deadline).await.map(drop);
+                let decided = self.firing(&held.signal, held.by, deadline).await;
+                return decided.map(drop).inspect_err(|_| self.repeats.put_back(&due.uid, Some(held)));
             };
             let patch = status::counted(&found, held.by, &held.signal, held.heard);
             match self.api.patch_status(&due.name, &patch, deadline).await {
@@ -198,7 +266,7 @@ impl Inner {
                             None
                         }
                         Err(refused) => {
-                            self.repeats.put_back(&found, Some(held));
+                            self.repeats.put_back(&due.uid, Some(held));
                             return Err(refused.into_not_now("read the alert"));
                         }
                     };
@@ -208,12 +276,29 @@ impl Inner {
                     return Ok(());
                 }
                 Err(refused) => {
-                    self.repeats.put_back(&found, Some(held));
+                    if refused.leaves_doubt() {
+                        self.repeats.doubt(&found, Some(held), &patch);
+                    } else {
+                        self.repeats.put_back(&due.uid, Some(held));
+                    }
                     return Err(refused.into_not_now("count the reports"));
                 }
             }
         }
+        self.repeats.put_back(&due.uid, Some(held));
         Err(NotNow::new("KeptChanging", "the alert kept changing while reports on it were counted"))
+    }
+
+    /// Finds out whether a write whose answer was lost was carried out.
+    async fn settle(&self, due: &Due, deadline: Instant) -> Result<(), NotNow> {
+        let Some(doubt) = self.repeats.doubted(&due.uid) else { return Ok(()) };
+        let stored = match self.api.get(&due.name, deadline).await {
+            Ok(stored) => stored.filter(|stored| uid(stored) == due.uid),
+            Err(Refused::Missing) => None,
+            Err(refused) => return Err(refused.into_not_now("read the alert")),
+        };
+        self.repeats.settle(&due.uid, stored.is_some_and(|stored| doubt.is_written(&stored)));
+        Ok(())
     }
 }
 

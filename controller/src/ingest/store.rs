@@ -148,7 +148,8 @@ impl Inner {
         }
         let held = self.repeats.take(of);
         let all = by.saturating_add(held.as_ref().map_or(0, |held| held.by));
-        match self.api.patch_status(&name, &status::counted(of, all, signal, now), deadline).await {
+        let patch = status::counted(of, all, signal, now);
+        match self.api.patch_status(&name, &patch, deadline).await {
             Ok(alert) => {
                 debug!(alert = %name, by = all, "counted a report on {name}");
                 self.repeats.wrote(&alert);
@@ -156,8 +157,10 @@ impl Inner {
                 Ok(Step::Done(Done::new(outcome, name, "")))
             }
             Err(refused) => {
-                if !matches!(refused, Refused::Missing) {
-                    self.repeats.put_back(of, held);
+                if refused.leaves_doubt() {
+                    self.repeats.doubt(of, held, &patch);
+                } else if !matches!(refused, Refused::Missing) {
+                    self.repeats.put_back(&of.uid().unwrap_or_default(), held);
                 }
                 self.again(refused, of, "count the report")
             }

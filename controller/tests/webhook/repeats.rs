@@ -1,11 +1,11 @@
 //! Repeats: the first of a second is written before it is answered, the others soon after.
 
-use aegis_sandbox::{Action, Match, Rule, Verb};
+use aegis_sandbox::{Action, Match, Rule, Verb, When};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::world::{World, firing, of_alerts, over, since, status};
+use crate::world::{World, firing, of_alerts, over, patiently, since, status};
 
 fn counting() -> Match {
     of_alerts(Verb::Patch).subresource("status")
@@ -65,6 +65,34 @@ async fn what_was_counted_in_memory_on_an_alert_that_is_gone_by_then_is_stored_a
     world.post("/alert", firing("f").to_string()).await;
     let old = world.only().await;
     world.api().delete(&old.name_any(), &DeleteParams::default()).await.unwrap();
+    world.stop_replicas().await;
+    assert_ne!(world.only().await.uid(), old.uid(), "it was told that its alert is stored");
+}
+
+#[tokio::test]
+async fn what_was_counted_in_memory_is_written_once_also_when_the_answer_to_its_write_was_lost() {
+    for when in [When::Before, When::After] {
+        let mut world = World::new().await;
+        for _ in 0..4 {
+            assert_eq!(world.post("/alert", firing("f").to_string()).await.code, 200);
+        }
+        let lost = world.sandbox.faults().add(Rule::new(counting(), Action::Reset).when(when).times(1));
+        patiently("what is held is written", lost.reached(1)).await;
+        world.stop_replicas().await;
+        assert_eq!(status(&world.only().await).count, Some(4), "{when:?} the commit");
+    }
+}
+
+#[tokio::test]
+async fn what_was_counted_in_memory_on_an_alert_that_is_gone_outlives_an_outage() {
+    let mut world = World::new().await;
+    for _ in 0..3 {
+        assert_eq!(world.post("/alert", firing("f").to_string()).await.code, 200);
+    }
+    let down = world.sandbox.faults().add(Rule::new(of_alerts(Verb::Create), Action::Status(503, None)).times(1));
+    let old = world.only().await;
+    world.api().delete(&old.name_any(), &DeleteParams::default()).await.unwrap();
+    patiently("it is stored anew", down.reached(1)).await;
     world.stop_replicas().await;
     assert_ne!(world.only().await.uid(), old.uid(), "it was told that its alert is stored");
 }
