@@ -155,18 +155,22 @@ impl Suite {
         rendered
     }
 
-    /// Runs every form that takes the value and compares what each shell saw. Returns how many took it.
-    fn check(&self, value: &str) -> usize {
-        let rendered = self.render(value);
+    /// Runs every form that takes a value, for all values in one process of each shell, and compares what it saw.
+    /// Returns how many forms took one.
+    fn check(&self, values: &[&str]) -> usize {
         let mut script = format!("show() {{ {} }}\n", SHOW_BODY.trim_end().replace('\n', " "));
-        for one in &rendered {
-            script.push_str(&one.script);
-            script.push_str("\nprintf '|\\0'\n");
+        let mut shown: Vec<(&str, Rendered)> = Vec::new();
+        for value in values {
+            for one in self.render(value) {
+                script.push_str(&one.script);
+                script.push_str("\nprintf '|\\0'\n");
+                shown.push((value, one));
+            }
         }
         for (shell, scratch) in &self.shells {
-            let output = scratch.run(shell, &["-c", &script]);
+            let output = scratch.run_file(shell, &script);
             let mut rest = output.as_slice();
-            for one in &rendered {
+            for (value, one) in &shown {
                 let mut expected: Vec<u8> = Vec::new();
                 for part in one.form.1 {
                     expected.extend(part.replace("<>", value).bytes());
@@ -186,7 +190,7 @@ impl Suite {
             }
             assert!(rest.is_empty(), "{}: {:?} too much", shell.name, String::from_utf8_lossy(rest));
         }
-        rendered.len()
+        shown.len()
     }
 }
 
@@ -242,11 +246,17 @@ fn every_shell_sees_exactly_the_naughty_value() {
         let (quick, all) = suites(called);
         let mut taken = 0;
         let mut offered = 0;
-        for (at, value) in naughty().enumerate() {
+        let values: Vec<&str> = naughty().collect();
+        for (at, values) in values.chunks(12).enumerate() {
+            let payloads = values.iter().any(|value| PAYLOADS.contains(value));
+            // bash has been `sh` before.
+            if called == "bash" && at % 4 != 0 && !payloads {
+                continue;
+            }
             // The processes that the forms start are what takes time.
-            let suite = if at % 20 == 0 || PAYLOADS.contains(&value) { &all } else { &quick };
-            taken += suite.check(value);
-            offered += suite.cases.len();
+            let suite = if at % 20 == 0 || payloads { &all } else { &quick };
+            taken += suite.check(values);
+            offered += suite.cases.len() * values.len();
         }
         // A renderer that refuses everything would pass the comparison.
         assert!(taken * 10 > offered * 8, "{called}: only {taken} of {offered} were taken");
@@ -261,7 +271,7 @@ fn every_shell_sees_exactly_any_value() {
             let outcome = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() }).run(
                 &any_text(),
                 |value| {
-                    suite.check(&value);
+                    suite.check(&[&value]);
                     Ok(())
                 },
             );
@@ -278,11 +288,11 @@ fn what_is_read_twice_sees_a_safe_word_and_nothing_else() {
         for (forms, values) in [(SAFE_FORMS, SAFE_WORDS), (NUMBER_FORMS, NUMBERS)] {
             let suite = Suite::new(called, forms);
             for value in values {
-                let taken = suite.check(value);
+                let taken = suite.check(&[value]);
                 assert!(taken >= suite.cases.len(), "{}: {value} was refused", suite.called);
             }
             for value in PAYLOADS {
-                assert_eq!(suite.check(value), 0, "{called} takes {value:?}");
+                assert_eq!(suite.check(&[value]), 0, "{called} takes {value:?}");
             }
         }
     }

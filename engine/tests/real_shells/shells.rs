@@ -73,6 +73,16 @@ impl Scratch {
         output.unwrap_or_else(|| panic!("{} does not end: {arguments:?}", shell.name))
     }
 
+    /// Runs a script that is too long for an argument.
+    ///
+    /// # Panics
+    /// As [`Scratch::run`].
+    pub fn run_file(&self, shell: &Shell, script: &str) -> Vec<u8> {
+        let file = self.folder.path().join("script");
+        std::fs::write(&file, script).unwrap();
+        self.run(shell, &[file.to_str().unwrap()])
+    }
+
     /// Runs a shell with arguments, for so long at most; what it prints comes back, nothing if it did not end.
     ///
     /// # Panics
