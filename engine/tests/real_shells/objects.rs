@@ -248,3 +248,48 @@ fn naughty_values_everywhere_at_once_change_no_structure() {
     }
     assert!(taken > 1000, "only {taken} renderings were not refused");
 }
+
+/// The manifests of the templates in the folder of examples, with their names.
+fn examples() -> Vec<(String, String)> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            for object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+                if object["kind"] == "AegisOpsTemplate" {
+                    let manifest = object.pointer("/spec/manifest").and_then(Value::as_str).unwrap();
+                    found.push((file.display().to_string(), manifest.to_owned()));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_example_renders_and_no_value_changes_its_structure() {
+    let examples = examples();
+    assert!(examples.len() >= 3, "the examples are gone: {examples:?}");
+    for (file, manifest) in examples {
+        let template = Template::parse(&manifest).unwrap();
+        let names: Vec<&str> = template.parameters().collect();
+        let with = |value: &'static str| -> Vec<(&str, &str)> { names.iter().map(|name| (*name, value)).collect() };
+        let first = render(&template, &with("node-1")).unwrap_or_else(|flaw| panic!("{file}: {flaw}"));
+        let second = render(&template, &with("node-2")).unwrap_or_else(|flaw| panic!("{file}: {flaw}"));
+        for value in naughty() {
+            for name in &names {
+                let values = names
+                    .iter()
+                    .map(|known| (*known, if known == name { value } else { "node-1" }))
+                    .collect::<Vec<_>>();
+                if let Ok(found) = render(&template, &values) {
+                    same_but_for_values(&file, &first, &second, &found);
+                }
+            }
+        }
+    }
+}
