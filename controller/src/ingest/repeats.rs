@@ -66,7 +66,7 @@ struct Doubt {
     held: Held,
     /// The version of the alert that the write was for.
     version: Option<String>,
-    /// The lastTime that it wrote.
+    /// The lastTime that it wrote, if that is another one than before.
     wrote: Option<Timestamp>,
 }
 
@@ -96,21 +96,24 @@ impl Repeats {
         self.all().get_mut(&uid(alert)).and_then(|entry| entry.held.take())
     }
 
-    /// What [`Repeats::take`] gave was not written.
-    pub(super) fn put_back(&self, uid: &str, held: Option<Held>) {
-        if let Some(entry) = self.all().get_mut(uid) {
-            entry.put_back(held);
-        }
+    /// What [`Repeats::take`] gave was not written. The alert is named by its UID and its name.
+    pub(super) fn put_back(&self, uid: &str, name: &str, held: Option<Held>) {
+        let Some(held) = held else { return };
+        let mut entries = self.all();
+        entry(&mut entries, uid, name, &held.signal.fingerprint).put_back(held);
     }
 
     /// Nobody knows whether what [`Repeats::take`] gave was written with that patch.
     pub(super) fn doubt(&self, alert: &AegisAlert, held: Option<Held>, patch: &Value) {
         let Some(held) = held else { return };
         let wrote = patch.pointer("/status/lastTime").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        if let Some(entry) = self.all().get_mut(&uid(alert)) {
-            // An older doubt can no longer be settled: what was acknowledged is counted rather once too often.
-            let older = entry.doubt.replace(Doubt { held, version: alert.resource_version(), wrote });
-            entry.put_back(older.map(|older| older.held));
+        // Where another replica had heard it later, the write left no mark.
+        let wrote = wrote.filter(|wrote| Stored::new(alert).last_heard().is_none_or(|heard| heard < *wrote));
+        let mut entries = self.all();
+        let entry = entry(&mut entries, &uid(alert), &alert.name_any(), &held.signal.fingerprint);
+        // An older doubt can no longer be settled: what was acknowledged is counted rather once too often.
+        if let Some(older) = entry.doubt.replace(Doubt { held, version: alert.resource_version(), wrote }) {
+            entry.put_back(older.held);
         }
     }
 
@@ -120,9 +123,10 @@ impl Repeats {
 
     /// Ends the doubt about an alert now that it is known whether the write was carried out.
     fn settle(&self, uid: &str, written: bool) {
-        if let Some(entry) = self.all().get_mut(uid) {
-            let doubt = entry.doubt.take().filter(|_| !written);
-            entry.put_back(doubt.map(|doubt| doubt.held));
+        if let Some(entry) = self.all().get_mut(uid)
+            && let Some(doubt) = entry.doubt.take().filter(|_| !written)
+        {
+            entry.put_back(doubt.held);
         }
     }
 
@@ -132,13 +136,8 @@ impl Repeats {
         if entries.len() >= MOST && !entries.contains_key(&uid(alert)) {
             return;
         }
-        let entry = entries.entry(uid(alert)).or_insert_with(|| Entry {
-            name: alert.name_any(),
-            fingerprint: alert.spec.fingerprint.clone().unwrap_or_default(),
-            until: Instant::now(),
-            held: None,
-            doubt: None,
-        });
+        let fingerprint = alert.spec.fingerprint.as_deref().unwrap_or_default();
+        let entry = entry(&mut entries, &uid(alert), &alert.name_any(), fingerprint);
         entry.until = Instant::now() + APART;
     }
 
@@ -178,8 +177,7 @@ impl Entry {
         self.held.is_some() || self.doubt.is_some()
     }
 
-    fn put_back(&mut self, held: Option<Held>) {
-        let Some(held) = held else { return };
+    fn put_back(&mut self, held: Held) {
         // What came in meanwhile is the later word.
         self.held = Some(match self.held.take() {
             Some(later) => Held { by: later.by.saturating_add(held.by), ..later },
@@ -249,7 +247,7 @@ impl Inner {
                 // The alert has gone or was resolved before these were heard: what are they, then?
                 debug!(alert = %due.name, "deciding again on reports for {}", due.name);
                 let decided = self.firing(&held.signal, held.by, deadline).await;
-                return decided.map(drop).inspect_err(|_| self.repeats.put_back(&due.uid, Some(held)));
+                return decided.map(drop).inspect_err(|_| self.repeats.put_back(&due.uid, &due.name, Some(held)));
             };
             let patch = status::counted(&found, held.by, &held.signal, held.heard);
             match self.api.patch_status(&due.name, &patch, deadline).await {
@@ -266,7 +264,7 @@ impl Inner {
                             None
                         }
                         Err(refused) => {
-                            self.repeats.put_back(&due.uid, Some(held));
+                            self.repeats.put_back(&due.uid, &due.name, Some(held));
                             return Err(refused.into_not_now("read the alert"));
                         }
                     };
@@ -279,13 +277,13 @@ impl Inner {
                     if refused.leaves_doubt() {
                         self.repeats.doubt(&found, Some(held), &patch);
                     } else {
-                        self.repeats.put_back(&due.uid, Some(held));
+                        self.repeats.put_back(&due.uid, &due.name, Some(held));
                     }
                     return Err(refused.into_not_now("count the reports"));
                 }
             }
         }
-        self.repeats.put_back(&due.uid, Some(held));
+        self.repeats.put_back(&due.uid, &due.name, Some(held));
         Err(NotNow::new("KeptChanging", "the alert kept changing while reports on it were counted"))
     }
 
@@ -300,6 +298,18 @@ impl Inner {
         self.repeats.settle(&due.uid, stored.is_some_and(|stored| doubt.is_written(&stored)));
         Ok(())
     }
+}
+
+/// The entry of that alert, made if need be: one that holds nothing is forgotten when its second is over, also while
+/// what it held is being written.
+fn entry<'a>(entries: &'a mut HashMap<String, Entry>, uid: &str, name: &str, fingerprint: &str) -> &'a mut Entry {
+    entries.entry(uid.to_owned()).or_insert_with(|| Entry {
+        name: name.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+        until: Instant::now(),
+        held: None,
+        doubt: None,
+    })
 }
 
 /// Whether reports heard then are counted on the alert: it is the same one, and not resolved before.

@@ -160,7 +160,7 @@ impl Inner {
                 if refused.leaves_doubt() {
                     self.repeats.doubt(of, held, &patch);
                 } else if !matches!(refused, Refused::Missing) {
-                    self.repeats.put_back(&of.uid().unwrap_or_default(), held);
+                    self.repeats.put_back(&of.uid().unwrap_or_default(), &name, held);
                 }
                 self.again(refused, of, "count the report")
             }

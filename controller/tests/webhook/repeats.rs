@@ -1,5 +1,7 @@
 //! Repeats: the first of a second is written before it is answered, the others soon after.
 
+use std::time::Duration;
+
 use aegis_sandbox::{Action, Match, Rule, Verb, When};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -81,6 +83,22 @@ async fn what_was_counted_in_memory_is_written_once_also_when_the_answer_to_its_
         world.stop_replicas().await;
         assert_eq!(status(&world.only().await).count, Some(4), "{when:?} the commit");
     }
+}
+
+#[tokio::test]
+async fn what_was_counted_in_memory_outlives_a_write_that_takes_long_and_fails() {
+    let mut world = World::new().await;
+    for _ in 0..4 {
+        assert_eq!(world.post("/alert", firing("f").to_string()).await.code, 200);
+    }
+    // Longer than the second for which the alert is remembered without a held report.
+    let slow = world.sandbox.faults().add(Rule::new(counting(), Action::Delay(Duration::from_millis(1500))).times(1));
+    let fails = world.sandbox.faults().add(Rule::new(counting(), Action::Status(429, None)).times(1));
+    patiently("what is held is written", slow.reached(1)).await;
+    world.until("all are counted", |alerts| status(&alerts[0]).count == Some(4)).await;
+    assert_eq!(fails.hits(), 1);
+    world.stop_replicas().await;
+    assert_eq!(status(&world.only().await).count, Some(4));
 }
 
 #[tokio::test]
