@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use mirror::Mirror;
+
 /// The namespace that everything is in.
 pub const NAMESPACE: &str = "monitoring";
 /// The component under which a controller's requests are counted.
@@ -105,6 +107,18 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// How many Workflows were ever made, by a mirror that has followed them from the beginning.
+    pub async fn workflows_ever(&self, mirror: &Mirror<DynamicObject>) -> usize {
+        // Whatever was made before this one has been seen when this one is.
+        let last = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow",
+            "metadata": {"name": "last", "namespace": NAMESPACE}, "spec": {"entrypoint": "none"},
+        });
+        self.apply(last).await;
+        mirror.until("the last Workflow is seen", |seen| seen.now.get("last").map(|_| ())).await;
+        mirror.seen().ever.len() - 1
     }
 
     /// The one alert, once it is stored and looks like that.
