@@ -29,6 +29,9 @@ generate: rust ## Write manifest/install and the pages that are made from code
 	@$(CARGO) run --quiet --locked -p aegis-crds --bin crdgen -- manifest/install
 	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p aegis-controller --lib settings::reference
 
+bench: rust ## Time the decisions: matching, rendering, intake
+	@$(CARGO) bench --quiet --locked -p aegis-engine --bench decisions
+
 package: rust ## Build the release binaries
 	@$(CARGO) build --release --locked -p aegis-controller -p kubectl-aegis
 	@ls -l target/release/aegis-controller target/release/kubectl-aegis
