@@ -29,8 +29,9 @@ generate: rust ## Write manifest/install and the pages that are made from code
 	@$(CARGO) run --quiet --locked -p aegis-crds --bin crdgen -- manifest/install
 	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p aegis-controller --lib settings::reference
 
-bench: rust ## Time the decisions: matching, rendering, intake
+bench: rust ## Time the decisions, and the whole loop against the sandbox
 	@$(CARGO) bench --quiet --locked -p aegis-engine --bench decisions
+	@$(CARGO) bench --quiet --locked -p aegis-controller --bench loop
 
 package: rust ## Build the release binaries
 	@$(CARGO) build --release --locked -p aegis-controller -p kubectl-aegis

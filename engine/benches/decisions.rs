@@ -5,6 +5,8 @@
 #![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
 mod figures;
+#[path = "figures/rounds.rs"]
+mod rounds;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -18,9 +20,10 @@ use aegis_engine::render::{Parameters, Template, checks, fill};
 use aegis_engine::rules::{AlertFacts, RuleBook};
 use aegis_engine::scope::Namespaces;
 use aegis_engine::signal::Signal;
-use figures::{Arguments, Figure, Target, Work};
+use figures::{Arguments, Figure, Target};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use rounds::{Sample, Work};
 
 /// Two alerts in one group, as Alertmanager sent them.
 const BODY: &[u8] = include_bytes!("../testdata/alertmanager-0.31-1.json");
@@ -168,7 +171,7 @@ fn main() -> std::io::Result<()> {
         },
     ];
     works.retain(|work| work.name == YARDSTICK || arguments.wants(work.name));
-    let samples = figures::sample(works);
+    let samples = rounds::sample(works);
 
     let Some((yardstick, measured)) = samples.split_first() else { return Ok(()) };
     let mut rows = vec![
@@ -202,7 +205,7 @@ fn main() -> std::io::Result<()> {
     figures::publish("decisions", &rows, &arguments)
 }
 
-fn spread(sample: &figures::Sample) -> String {
+fn spread(sample: &Sample) -> String {
     let (low, high) = sample.quartiles();
     format!("quartiles {low:.1} to {high:.1}")
 }

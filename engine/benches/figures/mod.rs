@@ -1,11 +1,7 @@
-//! What the benchmarks share: rounds of measurements, a table for people and JSON for machines.
+//! What the benchmarks share: a table for people and JSON for machines.
 //!
 //! A figure that misses its target is reported, never asserted: absolute times depend on the machine and on what else
 //! it does. Ratios of two measurements of one run do so much less.
-
-mod rounds;
-
-pub use rounds::{Sample, Work, sample};
 
 use std::path::PathBuf;
 
@@ -108,6 +104,9 @@ impl Figure {
 pub struct Arguments {
     /// Where to write the figures as JSON.
     pub json: Option<PathBuf>,
+    /// The binary to measure instead of the one that Cargo built.
+    #[allow(dead_code, reason = "one benchmark measures a binary")]
+    pub binary: Option<PathBuf>,
     /// Only figures whose names hold one of these words; all if there is none.
     pub only: Vec<String>,
 }
@@ -122,6 +121,7 @@ impl Arguments {
                 // Cargo tells so that it runs a benchmark.
                 "--bench" => {}
                 "--json" => read.json = given.next().map(PathBuf::from),
+                "--binary" => read.binary = given.next().map(PathBuf::from),
                 _ => read.only.push(argument),
             }
         }
