@@ -1,6 +1,27 @@
-//! A clock for the leader's deadline: it never goes back, and it goes on while the machine is suspended.
+//! Two clocks: the time of day, which stands in objects and is compared with what other machines wrote; and one for
+//! the leader's deadline, which never goes back and goes on while the machine is suspended.
 
 use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The time of day as decisions read it. Hours can be let pass where nobody wants to wait for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    ahead: SignedDuration,
+}
+
+impl Clock {
+    /// A clock that is that far ahead of the machine's.
+    pub fn ahead_by(ahead: SignedDuration) -> Self {
+        Self { ahead }
+    }
+
+    /// The present time.
+    pub fn now(self) -> Timestamp {
+        Timestamp::now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
+    }
+}
 
 /// A point on that clock. Points of one process can be compared; they mean nothing to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +74,13 @@ fn elapsed() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hours_can_be_let_pass() {
+        let hour = SignedDuration::from_hours(1);
+        let ahead = Clock::ahead_by(hour).now().duration_since(Clock::default().now());
+        assert!(ahead <= hour && ahead > hour - SignedDuration::from_secs(5), "{ahead}");
+    }
 
     #[test]
     fn a_deadline_that_has_passed_leaves_no_time() {

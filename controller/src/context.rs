@@ -15,6 +15,7 @@ use kube::{Api, Client, Resource};
 
 use crate::alert::{Memory, Stages};
 use crate::cache::{self, Alerts, Rules, Source, Templates};
+use crate::clock::Clock;
 use crate::events::{Note, Recorder, Weight};
 use crate::executors::{Jobs, OptedOut, Workflows};
 use crate::leader::{Leadership, Term};
@@ -36,6 +37,8 @@ const MARGIN: Duration = Duration::from_millis(250);
 pub struct Context {
     /// What the administrator set.
     pub settings: Arc<Settings>,
+    /// The time of day.
+    pub clock: Clock,
     /// The API server.
     pub client: Client,
     /// What is counted.

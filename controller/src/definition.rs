@@ -88,7 +88,7 @@ async fn judge<K: Definition>(
     key: &Key,
 ) -> Result<(), Failure> {
     let Some(object) = cache.find(key) else { return Ok(()) };
-    let Some(status) = due(object.as_ref(), namespaces, Timestamp::now()) else { return Ok(()) };
+    let Some(status) = due(object.as_ref(), namespaces, lead.context.clock.now()) else { return Ok(()) };
     let word = status.get("status").and_then(Value::as_str).unwrap_or_default();
     info!(object = %key, status = word, "{} {key} is {word}", K::KIND);
     let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": status});

@@ -1,5 +1,6 @@
 //! The binary of the controller.
 
+use aegis_controller::clock::Clock;
 use aegis_controller::{Controller, Metrics, Settings, client, settings, telemetry};
 use anyhow::Context as _;
 
@@ -17,7 +18,7 @@ fn main() -> anyhow::Result<()> {
         let metrics = Metrics::new();
         let client = client::connect(&settings, &metrics).await?;
         let stop = signalled()?;
-        let controller = Controller { settings, client, metrics };
+        let controller = Controller { settings, client, metrics, clock: Clock::default() };
         controller.run(stop).await.context("the controller stopped")
     })
 }

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cache::{Objects, Rules};
+use crate::clock::Clock;
 use crate::context::{self, Context};
-use crate::ingest::{self, Ingest};
+use crate::ingest::{self, Caches, Ingest};
 use crate::leader::{self, Election, Leadership};
 use crate::metrics::Metrics;
 use crate::patience::{self, Patience};
@@ -53,12 +54,14 @@ pub struct Controller {
     pub client: Client,
     /// What is counted; `client` may count its requests there too.
     pub metrics: Metrics,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// Runs the controller until `shutdown`, then stops gracefully: webhooks are drained, what is in hand is finished, and
 /// the Lease is given back. Dropping the future stops it dead.
 pub async fn run(settings: Settings, client: Client, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-    Controller { settings, client, metrics: Metrics::new() }.run(shutdown).await
+    Controller { settings, client, metrics: Metrics::new(), clock: Clock::default() }.run(shutdown).await
 }
 
 impl Controller {
@@ -72,7 +75,7 @@ impl Controller {
 
     /// As [`run`], on a listener that is open already.
     pub async fn run_on(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { settings, client, metrics } = self;
+        let Self { settings, client, metrics, clock } = self;
         let identity = identity(&settings);
         let patience = Patience::default();
         let client = patience::observed(client, &patience);
@@ -92,7 +95,8 @@ impl Controller {
             let (alerts, rules) = (alerts.clone(), rules.clone());
             move || alerts.ready() && rules.ready()
         };
-        let ingest = Ingest::new(&settings, &client, alerts.clone(), rules.clone(), events.clone(), &metrics, ready);
+        let caches = Caches { alerts: alerts.clone(), rules: rules.clone() };
+        let ingest = Ingest::new(&settings, clock, &client, caches, events.clone(), &metrics, ready);
         let stop = CancellationToken::new();
         let mut webhooks = tokio::spawn(ingest::serve(listener, ingest, stop.clone()));
 
@@ -107,8 +111,17 @@ impl Controller {
             retry_period: settings.lease.retry_period,
         };
         let election = tokio::spawn(leader::take_part(client.clone(), election, terms, resign.clone()));
-        let context =
-            Context { settings: Arc::new(settings), client, metrics, patience, alerts, rules, events, leadership };
+        let context = Context {
+            settings: Arc::new(settings),
+            clock,
+            client,
+            metrics,
+            patience,
+            alerts,
+            rules,
+            events,
+            leadership,
+        };
         let mut terms = tokio::spawn(serve_terms(context, stop.clone()));
 
         let mut served = None;

@@ -41,6 +41,8 @@ enum Meanwhile {
     WorkflowDeleted,
     /// The rule asks for another template now.
     RuleEdited,
+    /// An hour passes. Argo goes on without anybody looking, and then deletes what has lived its time.
+    AnHour,
     /// The problem goes away, and the sender says so in place of what it said before.
     Resolved,
 }
@@ -86,6 +88,11 @@ async fn a_workflow_that_is_deleted_while_nobody_looks_is_not_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_is_edited_while_nobody_looks_starts_no_second_action() {
     die_everywhere(Meanwhile::RuleEdited).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_without_a_controller_costs_no_outcome_and_makes_no_second_action() {
+    die_everywhere(Meanwhile::AnHour).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,6 +345,14 @@ impl Life {
             }
             Meanwhile::RuleEdited => {
                 self.cluster.apply(objects::rule("nodehasemergencyevent", "NodeHasEmergencyEvent", "another")).await;
+            }
+            Meanwhile::AnHour => {
+                for workflow in self.cluster.all_workflows().await {
+                    let name = workflow.name_any();
+                    self.cluster.set_phase(&name, "Succeeded", "").await;
+                    self.cluster.workflows().delete(&name, &DeleteParams::default()).await.unwrap();
+                }
+                self.cluster.sandbox.advance(Duration::from_secs(3600));
             }
             Meanwhile::Resolved => sender.resolve(),
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aegis_controller::clock::Clock;
 use aegis_controller::{Controller, Metrics, Settings};
 use aegis_crds::{AegisAlertOpsRule, AegisOpsTemplate};
 use aegis_sandbox::agent::{Agent, AgentOptions, Execution};
@@ -61,8 +62,12 @@ impl Local {
         let stop = CancellationToken::new();
         let mut settings = Settings::default();
         NAMESPACE.clone_into(&mut settings.alert.publish_namespace);
-        let controller =
-            Controller { settings, client: sandbox.client_as("aegis-controller"), metrics: Metrics::new() };
+        let controller = Controller {
+            settings,
+            client: sandbox.client_as("aegis-controller"),
+            metrics: Metrics::new(),
+            clock: Clock::default(),
+        };
         let controller = tokio::spawn(controller.run_on(listener, stop.clone().cancelled_owned()));
         let local = Self { sandbox, agent, webhook, stop, controller };
         local.until_ready().await?;

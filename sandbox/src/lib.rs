@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -133,6 +133,7 @@ impl Sandbox {
                 registry: registry::Registry::new(),
                 logs: PodLogs::default(),
                 dice: ids::Dice::new(options.seed),
+                clock: api::Clock::default(),
             }),
             faults: Faults::default(),
             requests: RequestLog::default(),
@@ -197,6 +198,16 @@ impl Sandbox {
     /// Forgets all history, as etcd does when it is compacted: every resourceVersion from before is expired.
     pub fn compact(&self) {
         self.context.api.store.compact();
+    }
+
+    /// Lets time pass at once: what is created or deleted from now on is that much later. Timers do not notice.
+    pub fn advance(&self, by: Duration) {
+        self.context.api.clock.advance(by);
+    }
+
+    /// How far the server's clock is ahead of the machine's.
+    pub fn ahead(&self) -> SignedDuration {
+        self.context.api.clock.ahead()
     }
 
     /// Closes all connections and stops.

@@ -387,3 +387,20 @@ async fn ten_thousand_objects_are_no_burden() {
     }
     assert_eq!(paged, 10_000);
 }
+
+#[tokio::test]
+async fn time_that_is_let_pass_shows_on_what_is_created_and_deleted_then() {
+    let sandbox = sandbox().await;
+    let maps = maps(&sandbox, "test");
+    let held = json!({"metadata": {"name": "before", "finalizers": ["example.com/hold"]}});
+    let before = maps.create(&PostParams::default(), &serde_json::from_value(held).unwrap()).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    sandbox.advance(hour);
+    let after = create(&maps, "after").await.unwrap();
+    maps.delete("before", &DeleteParams::default()).await.unwrap();
+    let deleted = maps.get("before").await.unwrap().metadata.deletion_timestamp.unwrap();
+    let began = before.metadata.creation_timestamp.unwrap().0;
+    let hour = jiff::SignedDuration::try_from(hour).unwrap();
+    assert!(after.metadata.creation_timestamp.unwrap().0.duration_since(began) >= hour);
+    assert!(deleted.0.duration_since(began) >= hour);
+}

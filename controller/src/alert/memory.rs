@@ -62,7 +62,14 @@ impl Memory {
     }
 
     /// Remembers that an action could not be made, and when it is tried again: not before `at_least` has passed.
-    pub fn met(&self, alert: &AegisAlert, obstacle: Obstacle, kind: ActionKind, at_least: Duration) -> Trouble {
+    pub fn met(
+        &self,
+        alert: &AegisAlert,
+        obstacle: Obstacle,
+        kind: ActionKind,
+        at_least: Duration,
+        now: Timestamp,
+    ) -> Trouble {
         let Obstacle { kind: trouble, message, digest } = obstacle;
         if trouble == TroubleKind::ExecutorMissing {
             lock(&self.missing).insert(kind);
@@ -78,7 +85,7 @@ impl Memory {
             };
             remembered.failures = remembered.failures.saturating_add(1);
             let wait = SignedDuration::try_from(wait.max(at_least)).unwrap_or(SignedDuration::MAX);
-            let retry_at = Timestamp::now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+            let retry_at = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
             let met = Trouble { kind: trouble, message, digest, retry_at };
             remembered.trouble = Some(met.clone());
             met
@@ -212,8 +219,9 @@ mod tests {
     }
 
     fn wait(memory: &Memory, kind: TroubleKind) -> i64 {
-        let met = memory.met(&alert("u", "1"), obstacle(kind), ActionKind::Workflow, Duration::ZERO);
-        met.retry_at.duration_since(Timestamp::now()).as_millis() as i64
+        let now = Timestamp::UNIX_EPOCH;
+        let met = memory.met(&alert("u", "1"), obstacle(kind), ActionKind::Workflow, Duration::ZERO, now);
+        met.retry_at.duration_since(now).as_millis() as i64
     }
 
     #[test]

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::cache::Key;
+use crate::clock::Clock;
 use crate::context::{Failure, Lead};
 use crate::queue::Queue;
 use execute::Progress;
@@ -93,7 +94,7 @@ async fn work(lead: Arc<Lead>, queue: Arc<Queue<Key>>, stop: CancellationToken) 
                 lead.memory.forget(&key);
                 queue.forget(&key);
             }
-            Ok(Next::At(time)) => queue.done(&key, time.map(until)),
+            Ok(Next::At(time)) => queue.done(&key, time.map(|time| until(lead.context.clock, time))),
             Err(error) => {
                 let wait = queue.failed(&key, lead.context.patience.remaining());
                 // The term is over, or about to be renewed: nothing is wrong with the alert.
@@ -107,8 +108,8 @@ async fn work(lead: Arc<Lead>, queue: Arc<Queue<Key>>, stop: CancellationToken) 
     }
 }
 
-fn until(time: Timestamp) -> Duration {
-    Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO).min(LONGEST_WAIT)
+fn until(clock: Clock, time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(clock.now())).unwrap_or(Duration::ZERO).min(LONGEST_WAIT)
 }
 
 /// Brings one alert as far as it can be brought now. Run twice, the second run changes nothing.
@@ -125,7 +126,7 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
     let Some(mut seen) = gather::snapshot(lead, key, lead.memory.trouble(&alert)) else { return Ok(Next::Gone) };
 
     for _ in 0..ROUNDS {
-        let plan = plan(&seen, Timestamp::now());
+        let plan = plan(&seen, lead.context.clock.now());
         debug!(alert = %key, "alert {key}: {:?}", plan.decision);
         let kind = match &plan.decision {
             Decision::Start(remedy) => Some(remedy.kind),
@@ -154,7 +155,8 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
                 Progress::Trouble(obstacle) => {
                     let at_least = lead.context.patience.remaining();
                     let kind = kind.unwrap_or(aegis_engine::plan::ActionKind::Workflow);
-                    seen.trouble = Some(lead.memory.met(&seen.alert, obstacle, kind, at_least));
+                    let now = lead.context.clock.now();
+                    seen.trouble = Some(lead.memory.met(&seen.alert, obstacle, kind, at_least, now));
                     break;
                 }
                 Progress::Deleted => return Ok(Next::Gone),

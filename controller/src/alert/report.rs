@@ -114,7 +114,7 @@ fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
         }
         let ran = |action: &ActionStatus| action.status == Some(AlertOpsStatus::Running);
         if ran(action) && !old.is_some_and(ran) {
-            lead.stages.runs(&lead.context.metrics, uid, action);
+            lead.stages.runs(&lead.context.metrics, uid, action, lead.context.clock.now());
         }
         if action.completion_time.is_some() && old.is_none_or(|old| old.completion_time.is_none()) {
             ended(lead, after, uid, action);

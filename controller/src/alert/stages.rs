@@ -16,8 +16,7 @@ pub struct Stages {
 
 impl Stages {
     /// An action was seen to run.
-    pub fn runs(&self, metrics: &Metrics, uid: &str, action: &ActionStatus) {
-        let now = Timestamp::now();
+    pub fn runs(&self, metrics: &Metrics, uid: &str, action: &ActionStatus, now: Timestamp) {
         if let Some(start) = action.start_time {
             metrics.stage(Stage::Running, now.duration_since(start));
         }

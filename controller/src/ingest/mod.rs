@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::{Alerts, Rules};
+use crate::clock::Clock;
 use crate::events::Recorder;
 use crate::metrics::Metrics;
 use crate::settings::{Http, Settings};
@@ -41,7 +42,16 @@ pub struct Ingest {
     inner: Arc<Inner>,
 }
 
+/// What the webhooks look at before they ask the API server.
+pub struct Caches {
+    /// All alerts.
+    pub alerts: Alerts,
+    /// All rules.
+    pub rules: Rules,
+}
+
 struct Inner {
+    clock: Clock,
     http: Http,
     windows: Windows,
     ttl: TtlStrategy,
@@ -67,9 +77,9 @@ impl Ingest {
     /// Webhooks as the settings say. `ready` says whether this replica may be sent requests.
     pub fn new(
         settings: &Settings,
+        clock: Clock,
         client: &Client,
-        alerts: Alerts,
-        rules: Rules,
+        caches: Caches,
         recorder: Recorder,
         metrics: &Metrics,
         ready: impl Fn() -> bool + Send + Sync + 'static,
@@ -79,7 +89,9 @@ impl Ingest {
             |span: std::time::Duration| jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
         let windows =
             Windows { settle: signed(settings.alert.settle_window), repeat: signed(settings.alert.repeat_window) };
+        let Caches { alerts, rules } = caches;
         let inner = Inner {
+            clock,
             http: settings.http.clone(),
             windows,
             ttl: ttl(settings),

@@ -24,7 +24,7 @@ impl Inner {
         let mut known = self.list(signal, None, deadline).await?;
         let mut met = Vec::new();
         for _ in 0..ROUNDS {
-            let now = Timestamp::now();
+            let now = self.clock.now();
             let stored: Vec<&AegisAlert> = known.iter().map(Arc::as_ref).collect();
             let step = match resolve(signal, &stored) {
                 Resolve::End(endings) => self.end(signal, &endings, now, deadline).await?,

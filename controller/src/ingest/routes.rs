@@ -14,7 +14,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::StreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -275,7 +275,7 @@ impl Inner {
     fn time(&self, signal: &Signal, arrived: Instant) {
         let in_hand = SignedDuration::try_from(arrived.elapsed()).unwrap_or(SignedDuration::MAX);
         if let Some(starts_at) = signal.starts_at {
-            self.metrics.stage(Stage::Received, Timestamp::now().duration_since(starts_at) - in_hand);
+            self.metrics.stage(Stage::Received, self.clock.now().duration_since(starts_at) - in_hand);
         }
         self.metrics.stage(Stage::Stored, in_hand);
         if signal.shortened {
@@ -305,6 +305,8 @@ mod tests {
 
     use super::*;
     use crate::cache::{Objects, Rules};
+    use crate::clock::Clock;
+    use crate::ingest::Caches;
     use crate::{Metrics, Settings, events};
 
     /// Webhooks in front of an API server that cannot be reached.
@@ -317,7 +319,8 @@ mod tests {
         let alerts = Objects::new(vec![None], Gauge::default());
         let (recorder, _) = events::recorder(client.clone(), "test");
         let ready = move || ready.load(Ordering::Relaxed);
-        Ingest::new(&Settings::default(), &client, alerts, rules, recorder, &Metrics::new(), ready)
+        let caches = Caches { alerts, rules };
+        Ingest::new(&Settings::default(), Clock::default(), &client, caches, recorder, &Metrics::new(), ready)
     }
 
     async fn ask(ingest: &Ingest, method: Method, path: &str) -> Response<Body> {

@@ -58,7 +58,7 @@ impl Inner {
         };
         let mut met = Vec::new();
         for _ in 0..ROUNDS {
-            let now = Timestamp::now();
+            let now = self.clock.now();
             let stored: Vec<&AegisAlert> = known.iter().map(Arc::as_ref).collect();
             let step = match judge(signal, &stored, now, &self.windows) {
                 Judgement::Repeat { of, late } => self.count(of, late, by, signal, now, deadline).await?,

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use aegis_controller::clock::Clock;
 use aegis_controller::{Metrics, Settings};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
 use aegis_sandbox::agent::{Simulator, SimulatorOptions};
@@ -199,7 +200,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts one and waits until its webhooks are ready.
+    /// Starts one and waits until its webhooks are ready. Its clock is the cluster's as it stands then.
     pub async fn start(cluster: &Cluster) -> Self {
         Self::with(cluster, settings()).await
     }
@@ -225,6 +226,7 @@ impl Controller {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let url = cluster.sandbox.url();
+        let clock = Clock::ahead_by(cluster.sandbox.ahead());
         let (shutdown, stopped) = oneshot::channel::<()>();
         let ended = runtime.spawn(async move {
             // A client of its own: one that was made in another runtime would outlive this one.
@@ -236,7 +238,7 @@ impl Controller {
             let metrics = Metrics::new();
             let client = aegis_controller::client::build(config, &metrics).unwrap();
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let controller = aegis_controller::Controller { settings, client, metrics };
+            let controller = aegis_controller::Controller { settings, client, metrics, clock };
             let stop = async {
                 let _ = stopped.await;
             };

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aegis_controller::cache::{Alerts, Objects, Options, Rules, Source};
-use aegis_controller::ingest::{self, Ingest};
+use aegis_controller::clock::Clock;
+use aegis_controller::ingest::{self, Caches, Ingest};
 use aegis_controller::{Metrics, Settings, events};
 use aegis_crds::alert::AegisAlertStatus;
 use aegis_crds::{AegisAlert, AegisAlertOpsRule};
@@ -119,7 +120,8 @@ impl World {
             let (alerts, rules) = (alerts.clone(), rules.clone());
             move || alerts.ready() && rules.ready()
         };
-        let ingest = Ingest::new(settings, &client, alerts.clone(), rules.clone(), recorder, &metrics, ready);
+        let caches = Caches { alerts: alerts.clone(), rules: rules.clone() };
+        let ingest = Ingest::new(settings, Clock::default(), &client, caches, recorder, &metrics, ready);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let scheme = if settings.http.tls_cert_file.is_some() { "https" } else { "http" };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Api, Owners, Target, WriteOptions, Written, admit::admit, now, unsaved};
+use super::{Api, Owners, Target, WriteOptions, Written, admit::admit, unsaved};
 use crate::kind::Endpoint;
 use crate::metadata;
 use crate::object::{self, metadata_mut};
@@ -104,7 +104,7 @@ impl Api {
         if !matches!(object::meta_text(body, "resourceVersion"), "" | "0") {
             return Err(ApiError::nameless("resourceVersion should not be set on objects to be created"));
         }
-        let (uid, now) = (self.dice.uid(), now());
+        let (uid, now) = (self.dice.uid(), object::time(self.clock.now()));
         let metadata = metadata_mut(body);
         for key in [
             "uid",

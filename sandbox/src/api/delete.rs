@@ -86,7 +86,7 @@ impl Api {
         match &*kind.table {
             "namespaces" if object::items(old, "/spec/finalizers").next().is_some() => {
                 if !document.facts().deleting {
-                    mark(&mut new, 0);
+                    mark(&mut new, 0, self.clock.now());
                     object::map_mut(&mut new, "status").insert("phase".into(), "Terminating".into());
                 }
                 return Some(new);
@@ -111,9 +111,9 @@ impl Api {
                 let generation = metadata(&new).get("generation").and_then(Value::as_i64).unwrap_or(0);
                 metadata_mut(&mut new).insert("generation".into(), (generation + 1).into());
             }
-            mark(&mut new, grace);
+            mark(&mut new, grace, self.clock.now());
         } else if grace < current_grace(old) {
-            mark(&mut new, grace);
+            mark(&mut new, grace, self.clock.now());
         }
         Some(new)
     }
@@ -209,8 +209,8 @@ fn current_grace(object: &Value) -> i64 {
     metadata(object).get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0)
 }
 
-fn mark(object: &mut Value, grace: i64) {
-    let at = Timestamp::now() + SignedDuration::from_secs(grace);
+fn mark(object: &mut Value, grace: i64, now: Timestamp) {
+    let at = now + SignedDuration::from_secs(grace);
     let metadata = metadata_mut(object);
     metadata.insert("deletionTimestamp".into(), object::time(at).into());
     metadata.insert("deletionGracePeriodSeconds".into(), grace.into());

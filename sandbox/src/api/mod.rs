@@ -9,8 +9,9 @@ mod read;
 mod update;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::crd;
@@ -31,6 +32,30 @@ pub(crate) struct Api {
     pub(crate) registry: Registry,
     pub(crate) logs: PodLogs,
     pub(crate) dice: Dice,
+    pub(crate) clock: Clock,
+}
+
+/// The time that the server gives to what is created and deleted.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    ahead_ms: AtomicI64,
+}
+
+impl Clock {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now().saturating_add(self.ahead()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// How far it is ahead of the machine's.
+    pub(crate) fn ahead(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn advance(&self, by: std::time::Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let _ =
+            self.ahead_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ahead| Some(ahead.saturating_add(by)));
+    }
 }
 
 /// The object that a request is about.
@@ -170,9 +195,4 @@ impl Api {
 /// The document that a dry run answers.
 fn unsaved(draft: Draft) -> Arc<Document> {
     Arc::new(draft.unsaved())
-}
-
-/// The present moment as it stands in metadata.
-fn now() -> String {
-    crate::object::time(Timestamp::now())
 }
