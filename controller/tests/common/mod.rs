@@ -29,6 +29,8 @@ use mirror::Mirror;
 pub const NAMESPACE: &str = "monitoring";
 /// The component under which a controller's requests are counted.
 pub const COMPONENT: &str = "aegis-controller";
+/// How many threads a controller has.
+const WORKERS: usize = 2;
 /// The longest that anything is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -221,7 +223,7 @@ impl Controller {
     pub fn named(component: &'static str, cluster: &Cluster, settings: Settings) -> Self {
         install_provider();
         show_log();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -275,6 +277,28 @@ impl Controller {
         assert_eq!(code, 200, "{answer}");
     }
 
+    /// Suspends it as a machine is suspended: none of its tasks goes on, none of its timers is heard, until what is
+    /// returned is dropped.
+    pub async fn suspend(&self) -> Suspended {
+        let runtime = self.runtime.as_ref().unwrap();
+        let (begun, mut begins) = tokio::sync::mpsc::channel(WORKERS);
+        let threads = (0..WORKERS).map(|_| {
+            let (resume, resumed) = std::sync::mpsc::channel::<()>();
+            let begun = begun.clone();
+            runtime.spawn(async move {
+                begun.try_send(()).unwrap();
+                // Blocks the thread, and not only the task. An error says that the suspension is over.
+                let _ = resumed.recv();
+            });
+            resume
+        });
+        let threads = threads.collect();
+        for _ in 0..WORKERS {
+            tokio::time::timeout(PATIENCE, begins.recv()).await.expect("every thread is suspended").unwrap();
+        }
+        Suspended { _threads: threads }
+    }
+
     /// Stops it as SIGTERM does, and waits for its end.
     pub async fn stop(mut self) {
         self.shutdown.take().unwrap().send(()).unwrap();
@@ -289,6 +313,11 @@ impl Controller {
         let runtime = self.runtime.take();
         tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
     }
+}
+
+/// A controller that stands still.
+pub struct Suspended {
+    _threads: Vec<std::sync::mpsc::Sender<()>>,
 }
 
 impl Drop for Controller {
