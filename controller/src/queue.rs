@@ -82,6 +82,16 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.changed.notify_one();
     }
 
+    /// Has every key that is being worked on taken again afterwards: what is done about it may rest on what was so before.
+    pub fn push_taken(&self, lane: Lane) {
+        let mut inner = self.lock();
+        let taken = |entry: &Entry| matches!(entry.place, Place::Taken { .. });
+        let keys: Vec<K> = inner.entries.iter().filter(|(_, entry)| taken(entry)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            inner.push(key, lane);
+        }
+    }
+
     /// Waits for the next key and takes it. Every key that is taken is given back by [`Queue::done`],
     /// [`Queue::failed`] or [`Queue::forget`].
     pub async fn next(&self) -> K {
@@ -265,6 +275,22 @@ mod tests {
         queue.push("a", Lane::Fresh);
         queue.forget(&"a");
         assert_eq!(soon(queue.next()).await, Some("a"), "a push outlives being forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_is_worked_on_can_be_had_taken_again() {
+        let queue = Queue::new();
+        for key in ["a", "b", "idle"] {
+            queue.push(key, Lane::Fresh);
+            queue.next().await;
+        }
+        queue.done(&"idle", None);
+        queue.push_taken(Lane::Again);
+        assert_eq!(soon(queue.next()).await, None, "not before they are given back");
+        queue.done(&"a", None);
+        queue.forget(&"b");
+        assert_eq!((soon(queue.next()).await, soon(queue.next()).await), (Some("a"), Some("b")));
+        assert_eq!(soon(queue.next()).await, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -138,6 +138,8 @@ async fn missing_kinds(lead: &Lead, queue: &Queue<Key>) {
 
 /// Has alerts looked at again that wait for something, if it is what happened.
 fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool) {
+    // Those in hand were judged before it happened, and may be about to say that they wait for it.
+    queue.push_taken(Lane::Again);
     for alert in lead.context.alerts.all() {
         if waits_for(&alert).is_some_and(&happened) {
             queue.push(Key::of(alert.as_ref()), Lane::Again);
