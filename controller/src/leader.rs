@@ -100,7 +100,9 @@ impl Leadership {
 /// Takes part in the election until `stop` is cancelled, then gives the Lease back.
 ///
 /// Errors are logged once per failure and tried again; they never end the election. After `stop` the term is over
-/// for [`Leadership`] before the Lease is given back: whoever must finish under it does so before cancelling.
+/// for [`Leadership`] before the Lease is given back: whoever must finish under it does so before cancelling. A write
+/// that is under way is heard to its end, since one that is given up may still be carried out and leave the Lease with
+/// somebody who is gone.
 pub async fn take_part(
     client: Client,
     election: Election,
@@ -109,26 +111,23 @@ pub async fn take_part(
 ) {
     let mut candidate = Candidate::new(client, election);
     let mut number = 0;
-    while let Some(mut until) = stop.run_until_cancelled(candidate.wait_for_lease()).await {
+    while let Some(mut until) = candidate.wait_for_lease(&stop).await {
         number += 1;
         info!(identity = %candidate.election.identity, lease = %candidate.election.name, "leading now");
-        loop {
+        while !stop.is_cancelled() {
             terms.send_replace(Some(Term { number, deadline: Some(until) }));
-            match stop.run_until_cancelled(candidate.renew_before(until)).await {
-                Some(Some(renewed)) => until = renewed,
-                Some(None) => {
-                    warn!(lease = %candidate.election.name, "leading no more: the lease could not be renewed in time");
-                    terms.send_replace(None);
-                    break;
-                }
-                None => {
-                    terms.send_replace(None);
-                    candidate.give_back().await;
-                    return;
-                }
+            match candidate.renew_before(until, &stop).await {
+                Some(renewed) => until = renewed,
+                None => break,
             }
         }
+        terms.send_replace(None);
+        if stop.is_cancelled() {
+            break;
+        }
+        warn!(lease = %candidate.election.name, "leading no more: the lease could not be renewed in time");
     }
+    candidate.give_back().await;
 }
 
 /// A record of the Lease as we last saw it, and since when it has not changed.
@@ -150,22 +149,22 @@ impl Candidate {
         Self { api: Api::namespaced(client, &election.namespace), election, held: None, seen: None }
     }
 
-    /// Waits until the Lease is ours and says until when we may act.
-    async fn wait_for_lease(&mut self) -> Moment {
+    /// Waits until the Lease is ours and says until when we may act. `None` when it was not by the time of `stop`.
+    async fn wait_for_lease(&mut self, stop: &CancellationToken) -> Option<Moment> {
         loop {
             let begun = Moment::now();
             match self.within_deadline(Self::try_to_take).await {
-                Ok(true) => return begun.after(self.election.renew_deadline),
+                Ok(true) => return Some(begun.after(self.election.renew_deadline)),
                 Ok(false) => {}
                 Err(problem) => warn!(lease = %self.election.name, "could not take the lease: {problem}"),
             }
-            tokio::time::sleep(jittered(self.election.retry_period)).await;
+            stop.run_until_cancelled(tokio::time::sleep(jittered(self.election.retry_period))).await?;
         }
     }
 
-    /// Renews the Lease, as often as it takes before `until`. `None` when that passed or another one holds it.
-    async fn renew_before(&mut self, until: Moment) -> Option<Moment> {
-        tokio::time::sleep(jittered(self.election.retry_period)).await;
+    /// Renews the Lease, as often as it takes before `until`. `None` when that passed, another one holds it, or at `stop`.
+    async fn renew_before(&mut self, until: Moment, stop: &CancellationToken) -> Option<Moment> {
+        stop.run_until_cancelled(tokio::time::sleep(jittered(self.election.retry_period))).await?;
         loop {
             let begun = Moment::now();
             let left = begun.until(until);
@@ -179,7 +178,8 @@ impl Candidate {
                 Err(_) => return None,
             }
             // Tokio's timers do not count suspended time; the loop reads the clock that does after each short sleep.
-            tokio::time::sleep(jittered(self.election.retry_period / 4).min(Moment::now().until(until))).await;
+            let pause = jittered(self.election.retry_period / 4).min(Moment::now().until(until));
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
         }
     }
 

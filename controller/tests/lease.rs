@@ -85,6 +85,19 @@ async fn one_leads_and_the_next_takes_over_at_once_when_it_gives_the_lease_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_stopped_while_it_takes_the_lease_does_not_keep_it() {
+    let cluster = Cluster::start().await;
+    let long = Duration::from_secs(20);
+    let slow = Rule::new(Match::any().component("one").verb(Verb::Create), Action::Delay(Duration::from_millis(300)));
+    let fault = cluster.sandbox.faults().add(slow.when(aegis_sandbox::When::After).times(1));
+    let one = Candidate::start(&cluster, "one", long);
+    fault.reached(1).await;
+    one.stop.cancel();
+    one.ended.await.unwrap();
+    assert_eq!(lease(&cluster).await.holder_identity.as_deref(), Some(""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_vanished_is_followed_when_its_lease_has_run_out() {
     let cluster = Cluster::start().await;
     let mut one = Candidate::start(&cluster, "one", Duration::from_secs(2));
