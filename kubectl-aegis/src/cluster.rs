@@ -30,12 +30,22 @@ pub(crate) struct ClusterArgs {
 impl ClusterArgs {
     /// A client for that cluster.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        let config = self.config().await.map_err(|error| {
+        client(self.known_config().await?)
+    }
+
+    /// A client that passes on every answer as it is; other ones ask again for a while where the server is busy.
+    pub(crate) async fn client_that_asks_once(&self) -> Result<Client, Failure> {
+        let mut config = self.known_config().await?;
+        config.default_retry = false;
+        client(config)
+    }
+
+    async fn known_config(&self) -> Result<Config, Failure> {
+        self.config().await.map_err(|error| {
             Failure::new(Kind::Cluster, "could not tell which cluster to use")
                 .because(error)
                 .hint("point at one with --kubeconfig, --context or $KUBECONFIG; `kubectl aegis sandbox` starts one to try things on")
-        })?;
-        Client::try_from(config).map_err(|error| Failure::new(Kind::Cluster, "could not make a client").because(error))
+        })
     }
 
     async fn config(&self) -> anyhow::Result<Config> {
@@ -49,4 +59,8 @@ impl ClusterArgs {
         }
         Ok(Config::infer().await?)
     }
+}
+
+fn client(config: Config) -> Result<Client, Failure> {
+    Client::try_from(config).map_err(|error| Failure::new(Kind::Cluster, "could not make a client").because(error))
 }

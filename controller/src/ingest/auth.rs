@@ -1,15 +1,19 @@
-//! Who may raise alerts: whoever shows the token.
+//! Who may raise alerts: whoever shows the token, as a bearer of it or in a header of our own.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::serve::{Error, LOOK_AGAIN};
+
+/// The header for those whose `Authorization` does not arrive: the API server keeps it to itself when it passes a
+/// request on to a Service.
+pub const TOKEN_HEADER: &str = "x-aegis-token";
 
 /// The expected token, or none if everybody may. Clones share it.
 #[derive(Clone)]
@@ -41,6 +45,7 @@ impl Guard {
             let (scheme, credentials) = value.as_bytes().split_at_checked(7)?;
             scheme.eq_ignore_ascii_case(b"bearer ").then_some(credentials)
         });
+        let shown = shown.or_else(|| headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes));
         let shown: [u8; 32] = Sha256::digest(shown.unwrap_or_default().trim_ascii()).into();
         let expected = *token.digest.read().unwrap_or_else(PoisonError::into_inner);
         let difference = shown.iter().zip(expected).fold(0, |difference, (one, other)| difference | (one ^ other));
@@ -106,6 +111,19 @@ mod tests {
             assert_eq!(guard.admits(&headers(value)), want, "{value}");
         }
         assert!(!guard.admits(&HeaderMap::new()));
+        let own = |value: &str| (header::HeaderName::from_static(TOKEN_HEADER), value.parse().unwrap());
+        let bearer = |value: &str| (header::AUTHORIZATION, value.parse().unwrap());
+        let cases = [
+            (vec![own("s3cret")], true, "where Authorization is not passed on"),
+            (vec![own("s3cre")], false, "another one"),
+            (vec![own("")], false, "none at all"),
+            (vec![own("Bearer s3cret")], false, "the token stands there alone"),
+            (vec![bearer("Basic x"), own("s3cret")], true, "a proxy's own credentials are no token"),
+            (vec![bearer("Bearer wrong"), own("s3cret")], false, "a wrong token is wrong"),
+        ];
+        for (shown, want, why) in cases {
+            assert_eq!(guard.admits(&HeaderMap::from_iter(shown)), want, "{why}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::events::Recorder;
 use crate::metrics::Metrics;
 use crate::settings::{Http, Settings};
 
+pub use auth::TOKEN_HEADER;
 pub use rejects::{REJECTED_CONFIGMAP, REJECTED_KEY, Rejection};
 pub use serve::{Error, serve};
 

@@ -106,8 +106,8 @@ pub struct Http {
     #[arg(id = "http.body-limit", long = "http.body-limit", env = "AEGIS_HTTP_BODY_LIMIT", value_name = "SIZE",
           default_value = "4MiB", value_parser = value::size)]
     pub body_limit: usize,
-    /// A file whose content is the bearer token that senders must show; it is read again when it changes. Left out:
-    /// whoever can reach the port can raise alerts
+    /// A file whose content is the token that senders must show, as a bearer (`Authorization: Bearer TOKEN`) or as
+    /// `X-Aegis-Token: TOKEN`; it is read again when it changes. Left out: whoever can reach the port can raise alerts
     #[arg(id = "http.token-file", long = "http.token-file", env = "AEGIS_HTTP_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// The certificate chain (PEM) to serve HTTPS with; it is read again when it changes

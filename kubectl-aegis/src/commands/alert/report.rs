@@ -77,7 +77,8 @@ fn show(answer: &Answer) -> Result<(), Failure> {
     match answer.code {
         200..=299 if refused => Err(Failure::new(Kind::Findings, "some alerts were rejected; the lines above say why")),
         200..=299 => Ok(()),
-        401 => Err(Failure::new(Kind::Cluster, "the webhook asks for a token").hint("give it with --token-file")),
+        401 => Err(Failure::new(Kind::Cluster, "the webhook asks for a token, or for another one")
+            .hint("give it with --token-file")),
         503 => Err(Failure::new(Kind::Cluster, format!("the webhook could not store the alert now: {}", told.message))
             .hint("send it again: what was stored already is not stored twice")),
         code => Err(Failure::new(Kind::Usage, format!("the webhook answered {code}: {}", told.message))),
