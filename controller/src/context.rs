@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_engine::incident::Windows;
 use aegis_engine::plan;
 use aegis_engine::retention::Ttl;
 use aegis_engine::scope::Namespaces;
@@ -145,22 +146,26 @@ pub fn namespaces(settings: &Settings) -> Namespaces {
     Namespaces::of(&settings.alert.publish_namespace, settings.rule_namespaces.iter().cloned())
 }
 
+/// The windows in which two reports tell of one incident.
+pub fn windows(settings: &Settings) -> Windows {
+    Windows { settle: signed(settings.alert.settle_window), repeat: signed(settings.alert.repeat_window) }
+}
+
 /// The settings that decisions read.
 pub fn plan_settings(settings: &Settings) -> plan::Settings {
-    let span = |span: Duration| SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
     let Settings { alert, action, lease, dry_run, .. } = settings;
     plan::Settings {
         system_parameters: alert.system_parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         service_accounts: action.service_accounts.clone(),
-        action_timeout: span(action.timeout),
-        stale_after: span(alert.stale_after),
-        pick_up_after: span(action.pick_up_after),
-        lease_duration: span(lease.duration),
+        action_timeout: signed(action.timeout),
+        stale_after: signed(alert.stale_after),
+        pick_up_after: signed(action.pick_up_after),
+        lease_duration: signed(lease.duration),
         dry_run: *dry_run,
         ttl: Ttl {
-            success: span(alert.ttl_after_success),
-            failure: span(alert.ttl_after_failure),
-            no_action: span(alert.ttl_after_no_ops),
+            success: signed(alert.ttl_after_success),
+            failure: signed(alert.ttl_after_failure),
+            no_action: signed(alert.ttl_after_no_ops),
         },
     }
 }
@@ -193,4 +198,8 @@ pub fn telling<K: Resource<DynamicType = ()>>(events: &Recorder) -> cache::Optio
         events.record(Note { regarding, weight: Weight::Warning, reason: "Unreadable", message });
     };
     cache::Options { on_invalid: Some(Arc::new(tell)), ..cache::Options::default() }
+}
+
+fn signed(span: Duration) -> SignedDuration {
+    SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)
 }

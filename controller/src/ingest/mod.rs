@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{Alerts, Rules};
 use crate::clock::Clock;
+use crate::context;
 use crate::events::Recorder;
 use crate::metrics::Metrics;
 use crate::settings::{Http, Settings};
@@ -86,15 +87,11 @@ impl Ingest {
         ready: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let namespace = &settings.alert.publish_namespace;
-        let signed =
-            |span: std::time::Duration| jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
-        let windows =
-            Windows { settle: signed(settings.alert.settle_window), repeat: signed(settings.alert.repeat_window) };
         let Caches { alerts, rules } = caches;
         let inner = Inner {
             clock,
             http: settings.http.clone(),
-            windows,
+            windows: context::windows(settings),
             ttl: ttl(settings),
             api: api::Api::new(client.clone(), namespace),
             alerts,

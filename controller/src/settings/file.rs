@@ -12,9 +12,9 @@ use super::{Error, Settings};
 /// Keys of the file that belong to parts of the system that read them themselves.
 const READ_ELSEWHERE: [&str; 1] = ["ai"];
 
-/// The file that the arguments or the environment name.
-pub(super) fn named_in(arguments: &[OsString]) -> Option<PathBuf> {
-    let lenient = Settings::command().ignore_errors(true).disable_help_flag(true).disable_version_flag(true);
+/// The file that the arguments name, or the environment where the command listens to it.
+pub(super) fn named_in(command: Command, arguments: &[OsString]) -> Option<PathBuf> {
+    let lenient = command.ignore_errors(true).disable_help_flag(true).disable_version_flag(true);
     let matches = lenient.try_get_matches_from(arguments).ok()?;
     matches.try_get_one::<PathBuf>("config").ok().flatten().cloned()
 }

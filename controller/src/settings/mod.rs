@@ -328,14 +328,17 @@ impl Settings {
         I: IntoIterator<Item = T>,
         T: Into<std::ffi::OsString>,
     {
-        let arguments: Vec<std::ffi::OsString> = arguments.into_iter().map(Into::into).collect();
         // A variable's value may be a secret's path or worse, and help is pasted into tickets.
-        let mut command = Self::command().mut_args(|argument| argument.hide_env_values(true));
-        if let Some(path) = file::named_in(&arguments) {
-            command = file::with_defaults_of(command, path)?;
-        }
-        let settings = Self::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
-        settings.checked()
+        Self::parsed(Self::command().mut_args(|argument| argument.hide_env_values(true)), arguments)
+    }
+
+    /// The same, whatever the environment says: for those who ask what a controller elsewhere would do.
+    pub fn from_arguments_alone<I, T>(arguments: I) -> Result<Self, Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString>,
+    {
+        Self::parsed(Self::deaf_to_the_environment(), arguments)
     }
 
     /// Whether rules and templates of that namespace count.
@@ -362,6 +365,23 @@ impl Settings {
         self.http.token_file.is_none() && !self.http.listen.ip().is_loopback()
     }
 
+    fn parsed<I, T>(mut command: clap::Command, arguments: I) -> Result<Self, Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString>,
+    {
+        let arguments: Vec<std::ffi::OsString> = arguments.into_iter().map(Into::into).collect();
+        if let Some(path) = file::named_in(command.clone(), &arguments) {
+            command = file::with_defaults_of(command, path)?;
+        }
+        let settings = Self::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
+        settings.checked()
+    }
+
+    fn deaf_to_the_environment() -> clap::Command {
+        Self::command().mut_args(|argument| argument.env(clap::builder::Resettable::Reset))
+    }
+
     fn checked(self) -> Result<Self, Error> {
         let Lease { duration, renew_deadline, retry_period, .. } = self.lease;
         if renew_deadline >= duration {
@@ -385,8 +405,7 @@ impl Settings {
 impl Default for Settings {
     /// Every default, whatever the environment says.
     fn default() -> Self {
-        let command = Self::command().mut_args(|argument| argument.env(clap::builder::Resettable::Reset));
-        let matches = command.try_get_matches_from(["aegis-controller"]);
+        let matches = Self::deaf_to_the_environment().try_get_matches_from(["aegis-controller"]);
         match matches.and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(settings) => settings,
             Err(error) => error.exit(),

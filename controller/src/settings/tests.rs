@@ -129,3 +129,17 @@ fn only_the_publish_namespace_and_those_listed_are_trusted() {
     assert!(some.trusts("monitoring") && some.trusts("team-a") && !some.trusts("team-b"));
     assert!(load(&["--rule-namespaces=*"], "").unwrap().trusts("team-b"));
 }
+
+#[test]
+fn who_asks_for_another_controller_gives_file_and_flags_as_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, "rule-namespaces: [a, b]\nalert: {repeat-window: 5m}\n").unwrap();
+    let config = format!("--config={}", path.display());
+    let settings = Settings::from_arguments_alone(["aegis-controller", &config, "--rule-namespaces=c"]).unwrap();
+    assert_eq!(settings.rule_namespaces, ["c"]);
+    assert_eq!(settings.alert.repeat_window, Duration::from_secs(300));
+    std::fs::write(&path, "rule-namespaces: [A]").unwrap();
+    let wrong = Settings::from_arguments_alone(["aegis-controller", &config]).unwrap_err().to_string();
+    assert!(wrong.contains("rule-namespaces") && wrong.contains("a-z"), "{wrong}");
+}

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aegis_controller::{Settings, context};
 use aegis_crds::names::{self, FINGERPRINT_LABEL, OPT_OUT_LABEL};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
-use aegis_engine::plan::{Settings, Snapshot, TemplateBook};
+use aegis_engine::plan::{self, Snapshot, TemplateBook};
 use aegis_engine::rules::RuleBook;
 use aegis_engine::scope::Namespaces;
 use aegis_engine::signal::Signal;
@@ -18,6 +19,9 @@ use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind};
 
 pub(super) struct Known {
+    /// Those of the controller that is asked about.
+    pub(super) settings: Settings,
+    decisions: Arc<plan::Settings>,
     rules: Arc<RuleBook>,
     templates: Arc<TemplateBook>,
     alerts: Vec<AegisAlert>,
@@ -28,34 +32,38 @@ impl Known {
     /// Reads what the decision about these alerts needs; from the files alone if there are any.
     pub(super) async fn gather(
         cluster: &ClusterArgs,
+        settings: Settings,
         files: &[String],
         signals: &[(usize, Signal)],
     ) -> Result<Self, Failure> {
-        let namespaces = Namespaces::of(&cluster.namespace, Vec::<String>::new());
         if !files.is_empty() {
             let (rules, templates) = from_files(files, &cluster.namespace)?;
-            return Ok(Self::of(namespaces, &rules, &templates, Vec::new(), BTreeSet::new()));
+            return Ok(Self::of(settings, &rules, &templates, Vec::new(), BTreeSet::new()));
         }
         let client = cluster.client().await?;
-        let rules = list::<AegisAlertOpsRule>(&client, &cluster.namespace, "rules").await?;
-        let templates = list::<AegisOpsTemplate>(&client, &cluster.namespace, "templates").await?;
+        let namespaces = context::namespaces(&settings);
+        let rules = list::<AegisAlertOpsRule>(&client, &namespaces, "rules").await?;
+        let templates = list::<AegisOpsTemplate>(&client, &namespaces, "templates").await?;
         let alerts = alerts_of(&client, &cluster.namespace, signals).await?;
         let opted_out = Api::<Node>::all(client)
             .list_metadata(&ListParams::default().labels(&format!("{OPT_OUT_LABEL}=true")))
             .await
             .map_err(|error| Failure::of_call("could not tell which nodes opted out", error))?;
         let opted_out = opted_out.items.iter().map(ResourceExt::name_any).collect();
-        Ok(Self::of(namespaces, &rules, &templates, alerts, opted_out))
+        Ok(Self::of(settings, &rules, &templates, alerts, opted_out))
     }
 
     fn of(
-        namespaces: Namespaces,
+        settings: Settings,
         rules: &[AegisAlertOpsRule],
         templates: &[AegisOpsTemplate],
         alerts: Vec<AegisAlert>,
         opted_out: BTreeSet<String>,
     ) -> Self {
+        let namespaces = context::namespaces(&settings);
         Self {
+            decisions: Arc::new(context::plan_settings(&settings)),
+            settings,
             rules: Arc::new(RuleBook::of(namespaces.clone(), rules)),
             templates: Arc::new(TemplateBook::of(namespaces, templates)),
             alerts,
@@ -80,24 +88,34 @@ impl Known {
             opted_out: self.opted_out.clone(),
             rules: self.rules.clone(),
             templates: self.templates.clone(),
-            settings: Arc::new(Settings::default()),
+            settings: self.decisions.clone(),
             trouble: None,
         }
     }
 }
 
-async fn list<K>(client: &Client, namespace: &str, what: &str) -> Result<Vec<K>, Failure>
+async fn list<K>(client: &Client, namespaces: &Namespaces, what: &str) -> Result<Vec<K>, Failure>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
         + Clone
         + serde::de::DeserializeOwned
         + std::fmt::Debug,
 {
-    let listed = Api::<K>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
-    listed.map(|list| list.items).map_err(|error| {
-        Failure::of_call(format!("could not list the {what} in {namespace}"), error)
-            .hint("is Aegis installed (`kubectl apply -f manifest/install/`)? --rules reads files instead")
-    })
+    let places: Vec<(Api<K>, String)> = match namespaces {
+        Namespaces::All => vec![(Api::all(client.clone()), "all namespaces".to_owned())],
+        Namespaces::Only(names) => {
+            names.iter().map(|name| (Api::namespaced(client.clone(), name), format!("namespace {name}"))).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for (api, place) in places {
+        let listed = api.list(&ListParams::default()).await.map_err(|error| {
+            Failure::of_call(format!("could not list the {what} in {place}"), error)
+                .hint("is Aegis installed (`kubectl apply -f manifest/install/`)? --rules reads files instead")
+        })?;
+        found.extend(listed.items);
+    }
+    Ok(found)
 }
 
 async fn alerts_of(client: &Client, namespace: &str, signals: &[(usize, Signal)]) -> Result<Vec<AegisAlert>, Failure> {

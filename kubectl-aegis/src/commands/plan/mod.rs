@@ -1,10 +1,12 @@
 //! `kubectl aegis plan`: what would happen to an alert and why, by the controller's own functions.
 
 mod known;
+mod settings;
 
+use aegis_controller::context;
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::{AlertStatus, TtlStrategy};
-use aegis_engine::incident::{IncidentId, Judgement, Windows, judge};
+use aegis_engine::incident::{IncidentId, Judgement, judge};
 use aegis_engine::intake::{self, Intake};
 use aegis_engine::plan;
 use aegis_engine::signal::Signal;
@@ -23,7 +25,8 @@ use crate::output;
 ///
 /// The alert is given in words or as a file, as for `kubectl aegis alert send`. Rules, templates and what is known of
 /// the alert already are read from the cluster; with --rules from files alone, and then no cluster is needed. Nothing
-/// is written anywhere. The decision is made by the function that the controller calls.
+/// is written anywhere. The decision is made by the function that the controller calls; how the controller was set up is
+/// not seen from here, so say it where it matters.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # What would happen now, in this cluster
@@ -31,6 +34,9 @@ use crate::output;
 
   # Try rules before they are applied; no cluster is needed
   kubectl aegis plan -f examples/quickstart/alert.json --rules examples/quickstart/rule.yaml
+
+  # The controller reads rules of another team too, and gives templates a parameter
+  kubectl aegis plan NodeDown --node n1 --rule-namespaces team-a --parameter cluster=c1
 
 Exit codes: 0 if every alert would be acted on or is known already, 1 if one would not be.")]
 pub(crate) struct Plan {
@@ -45,6 +51,8 @@ pub(crate) struct Plan {
     /// Take rules and templates from these files instead of the cluster
     #[arg(long, value_name = "FILE", num_args = 1..)]
     rules: Vec<String>,
+    #[command(flatten)]
+    given: settings::Given,
     /// How to print it
     #[arg(short, long, default_value = "text")]
     output: Format,
@@ -65,7 +73,8 @@ impl Plan {
             None => serde_json::to_vec(&body::custom(&self.words, phase)?)?,
         };
         let Intake { signals, rejected, .. } = taken_in(&bytes)?;
-        let known = Known::gather(cluster, &self.rules, &signals).await?;
+        let settings = self.given.settings(&cluster.namespace)?;
+        let known = Known::gather(cluster, settings, &self.rules, &signals).await?;
         let now = Timestamp::now();
         let mut all_act = rejected.is_empty();
         let mut told = Vec::new();
@@ -87,7 +96,7 @@ impl Plan {
         if signal.status == AlertStatus::Resolved {
             return self.resolution(known, namespace, signal, &stored, now);
         }
-        match judge(signal, &stored, now, &Windows::default()) {
+        match judge(signal, &stored, now, &context::windows(&known.settings)) {
             Judgement::Open { incident, .. } => {
                 let alert = to_be_stored(signal, namespace, &incident);
                 let explained = plan::explain(&known.snapshot(alert), now);
