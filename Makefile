@@ -9,7 +9,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust ## Watch an alert become a repair, in a cluster that lives in memory
-	@$(CARGO) run --quiet --locked -p kubectl-aegis -- demo
+	@$(CARGO) run --quiet --locked -p kubectl-aegis --features as-tested -- demo
 
 test: rust ## Run every test that needs nothing but Rust
 	@$(CARGO) test --workspace --locked
