@@ -18,8 +18,9 @@ use aegis_crds::alert::AlertOpsStatus;
 use aegis_sandbox::agent::SimulatorOptions;
 use aegis_sandbox::{Action, Match, Rule, Verb, WatchBreak};
 use futures::future::join_all;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -181,4 +182,55 @@ async fn a_leader_that_was_suspended_does_not_act_on_what_it_missed() {
     world.all_succeed(INCIDENTS + 1).await;
     assert_eq!(world.creates(FIRST), 1, "it tries to make nothing but the other alert's");
     first.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_leaders_who_know_two_kinds_of_one_template_leave_one_action_in_status_and_stop_the_other() {
+    let world = World::new().await;
+    let first = Controller::named(FIRST, &world.cluster, stubborn());
+    world.leads(FIRST).await;
+    // The first leader goes on to know the template of a Workflow, and hears nothing of the second, which reads that
+    // of a Job and does not see Workflows.
+    let faults = world.cluster.sandbox.faults();
+    let deaf = faults.add(Rule::new(Match::any().component(FIRST).resource("leases"), Action::Hang));
+    faults.break_watches(&Match::any().component(FIRST), WatchBreak::Freeze);
+    deaf.reached(1).await;
+    world.steal().await;
+    world.cluster.apply(objects::template("nodehasemergencyevent", objects::JOB_MANIFEST)).await;
+    let second = Controller::named(SECOND, &world.cluster, stubborn());
+    world.leads(SECOND).await;
+    let blind = Match::any().component(SECOND).verb(Verb::Watch).resource("workflows");
+    faults.break_watches(&blind, WatchBreak::Freeze);
+
+    first.send("/alert", objects::seed_alert()).await;
+    let creates = |component| Match::any().component(component).verb(Verb::Create);
+    let made = async |component, resource| {
+        until(&format!("{component} has made one of the {resource}"), async || {
+            let count = world.cluster.sandbox.requests().succeeded(&creates(component).resource(resource));
+            if count == 1 { Ok(()) } else { Err(count) }
+        })
+        .await;
+    };
+    made(FIRST, "workflows").await;
+    made(SECOND, "jobs").await;
+    faults.break_watches(&blind, WatchBreak::Cut);
+
+    let jobs: Api<Job> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
+    let stopped = until("one of them is stopped", async || {
+        let workflow = &world.cluster.all_workflows().await[0];
+        let job = &jobs.list(&ListParams::default()).await.unwrap().items[0];
+        let of = [(workflow.uid(), workflow.annotations()), (job.uid(), job.annotations())];
+        let stopped: Vec<_> =
+            of.iter().filter_map(|(uid, marks)| Some((uid.clone()?, marks.get("aegis.io/stopped")?.clone()))).collect();
+        if stopped.is_empty() { Err(format!("{:?}", world.alerts.seen().now)) } else { Ok(stopped) }
+    })
+    .await;
+    let [(stopped, why)] = stopped.as_slice() else { panic!("both were stopped: {stopped:?}") };
+    assert_eq!(why, "SecondAction");
+    let alert = &world.cluster.all_alerts().await[0];
+    let actions = &alert.status.as_ref().unwrap().actions;
+    assert_eq!(actions.len(), 1, "{actions:#?}");
+    assert_ne!(actions[0].uid.as_ref(), Some(stopped), "the one in status goes on");
+    first.kill().await;
+    second.kill().await;
 }

@@ -14,6 +14,8 @@ use crate::scope::ObjectName;
 
 /// The reason of an action that took too long.
 pub(super) const TIMEOUT: &str = "Timeout";
+/// Why an object is stopped in whose place another one stands.
+const SECOND: &str = "SecondAction";
 /// For so long after it was stopped an action that goes on is waited for. One that cannot be stopped must not hold
 /// back its incident for ever.
 const STOPPING_TAKES: SignedDuration = SignedDuration::from_mins(5);
@@ -22,6 +24,8 @@ const STOPPING_TAKES: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {
     entries: Vec<Entry<'a>>,
+    /// Objects in whose place another one stands in status: a Workflow and a Job do not collide by name.
+    seconds: Vec<&'a SeenAction>,
     /// Whether the outcomes here are those that stand in status.
     settled: bool,
 }
@@ -66,6 +70,7 @@ impl<'a> Ledger<'a> {
         let told = alert.status.as_ref().and_then(|status| status.ops_status.as_ref()?.alert_ops_status);
         let told = matches!(told, Some(AlertOpsStatus::Succeeded | AlertOpsStatus::Failed));
         let may_be_legacy = stored.is_legacy() && entries.is_empty() && !told;
+        let mut seconds = Vec::new();
         for action in loose {
             if let Some(identity) = action.identity.as_ref().filter(|_| action.is_of(uid)) {
                 let place = |entry: &Entry<'_>| {
@@ -78,8 +83,8 @@ impl<'a> Ledger<'a> {
                         *entry = Entry::found(action, identity.phase, identity.attempt, now);
                         entry.record.salt = salt;
                     }
-                    // A second object for one place is never followed; its finalizer is released with the first one's.
-                    Some(_) => {}
+                    // It is never followed, and its finalizer is released with the first one's.
+                    Some(_) => seconds.push(action),
                 }
             } else if may_be_legacy && action.is_legacy_of(uid) {
                 let attempt = i32::try_from(entries.len()).unwrap_or(i32::MAX).saturating_add(1);
@@ -88,7 +93,7 @@ impl<'a> Ledger<'a> {
         }
         // A name that was set aside for an action of a phase that is over is not used any more.
         entries.retain(|entry| entry.record.uid.is_some() || entry.record.phase == stored.phase());
-        Self { entries, settled: true }
+        Self { entries, seconds, settled: true }
     }
 
     /// The actions as they are to stand in status.
@@ -127,13 +132,16 @@ impl<'a> Ledger<'a> {
         self.made().any(Entry::is_legacy)
     }
 
-    /// The actions to stop: ended for their alert, but not for their executor, which nobody has told yet.
+    /// The actions to stop: ended for their alert, but not for their executor, which nobody has told yet; and those
+    /// in whose place another one stands.
     pub(super) fn to_stop(&self) -> impl Iterator<Item = (&'a SeenAction, &str)> {
-        self.made().filter(|entry| !entry.is_legacy()).filter_map(|entry| {
-            let action = entry.seen.filter(|action| !action.standing.ended() && !action.stopped)?;
+        let ended = self.made().filter(|entry| !entry.is_legacy()).filter_map(|entry| {
+            let action = entry.seen?;
             entry.record.completion_time?;
             Some((action, entry.record.reason.as_deref().unwrap_or(TIMEOUT)))
-        })
+        });
+        let all = ended.chain(self.seconds.iter().map(|action| (*action, SECOND)));
+        all.filter(|(action, _)| !action.standing.ended() && !action.stopped)
     }
 
     /// The end of the action in this place, if it stands in status or will now.

@@ -114,6 +114,33 @@ fn an_action_that_takes_too_long_fails_and_is_stopped() {
 }
 
 #[test]
+fn of_a_workflow_and_a_job_in_one_place_the_one_in_status_goes_on_and_the_other_is_stopped() {
+    let twin = |scene: Scene, kind: ActionKind| {
+        scene.edit(|seen| {
+            let mut twin = seen.actions[0].clone();
+            twin.uid = "uid-of-the-twin".into();
+            twin.kind = kind;
+            seen.actions.push(twin);
+        })
+    };
+    let both = twin(running(), ActionKind::Job);
+    let plan = both.plan(at(3));
+    let [Step::Stop(stop)] = plan.steps.as_slice() else { panic!("{plan:?}") };
+    assert_eq!((stop.kind, &stop.patch["metadata"]["uid"]), (ActionKind::Job, &json!("uid-of-the-twin")));
+    assert_eq!(stop.patch["spec"], json!({"activeDeadlineSeconds": 1}));
+    assert_eq!(both.clone().told(at(3)).status().actions.len(), 1);
+
+    let nobody_told = twin(seen(alert("NodeDown")).rule(drain()).action(workflow()), ActionKind::Job);
+    let first = &nobody_told.plan(at(2)).steps[0];
+    assert!(
+        matches!(first, Step::WriteStatus(_)),
+        "status decides which of them stands before one is stopped: {first:?}"
+    );
+    let stopped = both.edit(|seen| seen.actions[1].stopped = true);
+    assert!(stopped.plan(at(4)).steps.is_empty(), "once is enough");
+}
+
+#[test]
 fn what_was_stopped_is_waited_for_but_not_for_ever() {
     let repeating = running().rule(drain().repeat("1s", 2)).template(template("cordon").timeout("10m"));
     let told = repeating.told(at(601)).edit(|seen| {
