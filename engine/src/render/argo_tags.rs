@@ -108,7 +108,7 @@ impl<'a> Parts<'a> {
             self.push_own(inside);
             rest = after;
         }
-        while let Some(start) = rest.find("{{") {
+        while let Some(start) = opening(rest) {
             let (before, tag) = rest.split_at_checked(start).unwrap_or((rest, ""));
             self.push_own(before);
             let Some(end) = tag.find("}}") else {
@@ -199,6 +199,12 @@ fn paste_kind(tag: &str) -> Option<PasteKind> {
         | "cronworkflow" => Some(PasteKind::Text),
         _ => None,
     }
+}
+
+/// Where the first `{{` is.
+fn opening(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'{', bytes).find(|at| bytes.get(at + 1) == Some(&b'{'))
 }
 
 #[cfg(test)]

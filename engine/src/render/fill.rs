@@ -155,6 +155,10 @@ impl<'e> Filler<'e> {
             item.push_hole();
             return Ok(item);
         };
+        if !self.is_mixed(scalar) {
+            item.push_own(&scalar.text);
+            return Ok(item);
+        }
         for part in &self.parts(scalar)?.parts {
             match part {
                 Part::Own(own) => item.push_own(own),
@@ -210,6 +214,11 @@ impl<'e> Filler<'e> {
             Role::Reread(bound) | Role::Argument(bound) => How::Reread(bound),
         };
         self.scalar(node, scalar, how, &setting)
+    }
+
+    /// Whether a scalar holds more than the template's own text. Most do not, and need not be taken apart.
+    fn is_mixed(&self, scalar: &Scalar) -> bool {
+        self.evaluated.words.contains_any(&scalar.text) || scalar.text.contains("{{")
     }
 
     fn parts(&self, scalar: &'e Scalar) -> Result<Parts<'e>, Flaw> {

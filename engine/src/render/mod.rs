@@ -36,7 +36,7 @@ pub use word::{Piece, Place, PlacedTag, Print, Printed, Words};
 ///
 /// All that is not a word is the template's own text: what it spells out, its Go literals, what `keep` prints and
 /// Argo's tags.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Evaluated {
     /// The text to parse as YAML.
     pub text: String,

@@ -101,7 +101,7 @@ pub(super) fn of(trail: &[Step<'_>]) -> Setting {
 /// The keys of a trail up to the first mapping whose keys people choose, that one included, and whether the trail
 /// leads into it.
 fn structural<'a>(trail: &[Step<'a>]) -> (Vec<&'a str>, bool) {
-    let mut keys = Vec::new();
+    let mut keys = Vec::with_capacity(trail.len());
     for (at, step) in trail.iter().enumerate() {
         if let Step::Key(key) = step {
             keys.push(*key);

@@ -195,7 +195,7 @@ pub(super) struct Item {
 impl Item {
     pub(super) fn push_own(&mut self, own: &str) {
         // A NUL of the template's own would pass for a value; no program can be given one anyhow.
-        self.text.extend(own.chars().filter(|c| *c != command::MARK));
+        own.split(command::MARK).for_each(|text| self.text.push_str(text));
     }
 
     /// Adds a value, or a tag of Argo's.

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
 
 use super::Flaw;
@@ -88,9 +89,11 @@ enum Meaning {
 }
 
 /// The words of one rendering and what they stand for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Words {
     tag: String,
+    /// Finds the tag. A search that is prepared for each scalar anew takes longer than to look through it.
+    finder: Finder<'static>,
     salt: u64,
     meanings: Vec<Meaning>,
 }
@@ -123,7 +126,7 @@ impl Words {
                 tag_from(&hash.finalize())
             };
             if !text.contains(&tag) && !values.iter().any(|value| value.contains(&tag)) {
-                return Words { tag, salt, meanings: Vec::new() };
+                return Words { finder: Finder::new(&tag).into_owned(), tag, salt, meanings: Vec::new() };
             }
             salt += 1;
         }
@@ -162,7 +165,7 @@ impl Words {
         // Where the search goes on: a tag without one of our numbers behind it is ordinary text.
         let mut from = 0;
         while let Some((before, found)) =
-            rest.get(from..).and_then(|tail| tail.find(&self.tag)).and_then(|at| rest.split_at_checked(from + at))
+            rest.get(from..).and_then(|tail| self.find(tail)).and_then(|at| rest.split_at_checked(from + at))
         {
             let after_tag = found.get(self.tag.len()..).unwrap_or_default();
             let meaning = after_tag
@@ -191,8 +194,11 @@ impl Words {
 
     /// Whether a text holds any word of this rendering.
     pub fn contains_any(&self, text: &str) -> bool {
-        // Most texts are shorter than a word; a search costs more to prepare than to find that out.
-        text.len() >= self.tag.len() && text.contains(&self.tag)
+        self.find(text).is_some()
+    }
+
+    fn find(&self, text: &str) -> Option<usize> {
+        self.finder.find(text.as_bytes())
     }
 
     /// Every printed value, in the order of printing; a placed tag counts with what it prints elsewhere.

@@ -1,5 +1,7 @@
 //! Environment variables: which may not be filled at all, and which kubelet pastes into the container's command.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::Filler;
@@ -59,13 +61,16 @@ impl<'e> Filler<'e> {
         Ok(names(&own).find(|name| variables.has(name)).map(|name| format!("$({name})")))
     }
 
-    fn own_text(&self, scalar: &'e Scalar) -> Result<String, Flaw> {
+    fn own_text(&self, scalar: &'e Scalar) -> Result<Cow<'e, str>, Flaw> {
+        if !self.is_mixed(scalar) {
+            return Ok(Cow::Borrowed(&scalar.text));
+        }
         let parts = self.parts(scalar)?;
         let texts = parts.parts.iter().map(|part| match part {
             Part::Own(text) | Part::Tag(text) => *text,
             Part::Value(..) => "\0",
         });
-        Ok(texts.collect())
+        Ok(Cow::Owned(texts.collect()))
     }
 
     /// The variables that kubelet would paste into a container's command.

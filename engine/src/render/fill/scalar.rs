@@ -24,8 +24,7 @@ impl<'e> Filler<'e> {
         how: How<'_>,
         setting: &Setting,
     ) -> Result<Value, Flaw> {
-        let filled = self.evaluated.words.contains_any(&scalar.text);
-        if filled || scalar.text.contains("{{") {
+        if self.is_mixed(scalar) {
             let parts = self.parts(scalar)?;
             self.note_pastes(&parts, how, setting);
             if parts.values().next().is_some() {

@@ -16,13 +16,19 @@ pub(super) struct Outcome {
     pub(super) origins: Vec<(usize, usize, usize)>,
 }
 
-/// Evaluates a tree that has this many variables.
-pub(super) fn evaluate(nodes: &[Node], slots: usize, parameters: &Parameters, words: Words) -> Result<Outcome, Flaw> {
+/// Evaluates a tree that has this many variables, of a template of this length.
+pub(super) fn evaluate(
+    nodes: &[Node],
+    slots: usize,
+    length: usize,
+    parameters: &Parameters,
+    words: Words,
+) -> Result<Outcome, Flaw> {
     let mut run = Run {
         parameters,
         slots: vec![None; slots],
         budget: Budget::new(),
-        outcome: Outcome { text: String::new(), words, origins: Vec::new() },
+        outcome: Outcome { text: String::with_capacity(length), words, origins: Vec::with_capacity(nodes.len()) },
     };
     run.block(nodes)?;
     Ok(run.outcome)

@@ -85,7 +85,7 @@ impl Template {
         for _ in 0..SALTS {
             let words = Words::salted(&self.text, self.digest, &values, salt);
             salt = words.salt() + 1;
-            let outcome = eval::evaluate(&self.nodes, self.slots, parameters, words)?;
+            let outcome = eval::evaluate(&self.nodes, self.slots, self.text.len(), parameters, words)?;
             // A value that a function computed may hold what no parameter holds.
             let clash = outcome.words.prints().any(|print| outcome.words.contains_any(&print.value));
             if !clash {
