@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check fmt lint deny generate bench package rust
+.PHONY: help demo test check fmt lint deny generate bench package images rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,9 +33,11 @@ bench: rust ## Time the decisions, and the whole loop against the sandbox
 	@$(CARGO) bench --quiet --locked -p aegis-engine --bench decisions
 	@$(CARGO) bench --quiet --locked -p aegis-controller --bench loop
 
-package: rust ## Build the release binaries
-	@$(CARGO) build --release --locked -p aegis-controller -p kubectl-aegis
-	@ls -l target/release/aegis-controller target/release/kubectl-aegis
+package: rust ## Build the static release binaries, and tell their sizes
+	@folder=$$(scripts/static) && cd "$$folder" && du --apparent-size --block-size=KiB aegis-controller kubectl-aegis && echo "in $$folder"
+
+images: rust ## Make the container images, without Docker
+	@scripts/images
 
 rust:
 	@scripts/rust

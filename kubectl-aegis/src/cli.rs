@@ -32,6 +32,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Alert(commands::alert::Alert),
     Plan(commands::plan::Plan),
+    /// Make container images without Docker
+    #[command(subcommand)]
+    Image(commands::image::Image),
     /// Print the version of this plugin
     Version,
 }

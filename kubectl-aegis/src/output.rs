@@ -34,3 +34,11 @@ pub(crate) fn line(text: &str) {
         std::process::exit(0);
     }
 }
+
+/// Writes text to standard output as it is, as [`line`] does.
+pub(crate) fn text(text: &str) {
+    let mut out = io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}

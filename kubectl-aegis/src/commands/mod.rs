@@ -2,6 +2,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod demo;
+pub(crate) mod image;
 pub(crate) mod plan;
 pub(crate) mod sandbox;
 
@@ -16,6 +17,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Alert(alert) => alert.run(&cluster).await,
         Command::Plan(plan) => plan.run(&cluster).await,
+        Command::Image(image) => image.run(),
         Command::Version => {
             output::line(&format!("kubectl-aegis {}", env!("CARGO_PKG_VERSION")));
             Ok(())

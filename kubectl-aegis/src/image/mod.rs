@@ -7,6 +7,7 @@
 
 mod archive;
 mod layer;
+mod program;
 mod reference;
 mod shell;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 pub use layer::Layer;
+pub use program::check_static;
 pub use reference::Reference;
 pub use shell::PATH;
 
@@ -188,6 +190,14 @@ pub enum Error {
         path: PathBuf,
         /// What it is.
         kind: &'static str,
+    },
+    /// A program that could not start in the image.
+    #[error("{} cannot run in the image: {why}", path.display())]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// A file became shorter while it was read.
     #[error("{} changed while it was read: try again once nobody writes to it", path.display())]

@@ -1,8 +1,11 @@
 //! Answers as `kubectl` for the verbs that procedures use, so that an image for them needs this one static binary.
 //! Output and exit codes are kubectl's; what it does not know it refuses by name.
 
+mod jsonpath;
+mod logs;
 mod nodes;
 mod objects;
+mod patch;
 mod taints;
 mod target;
 
@@ -38,8 +41,12 @@ enum Verb {
     Annotate(Change),
     /// Show objects
     Get(Get),
+    /// Change fields of objects
+    Patch(patch::Patch),
     /// Delete objects
     Delete(Delete),
+    /// Print what a pod's container wrote
+    Logs(logs::Logs),
 }
 
 #[derive(Args)]
@@ -87,7 +94,7 @@ struct Get {
     /// TYPE, TYPE NAME or TYPE/NAME
     #[arg(required = true, num_args = 1..)]
     words: Vec<String>,
-    /// json, yaml or name; a short table by default
+    /// json, yaml, name or jsonpath={...}; a short table by default
     #[arg(short, long)]
     output: Option<objects::Format>,
     /// Select objects by label
@@ -109,9 +116,18 @@ struct Get {
 
 #[derive(Args)]
 struct Delete {
-    /// TYPE NAME or TYPE/NAME
+    /// TYPE NAME or TYPE/NAME; TYPE alone with -l or --all
     #[arg(required = true, num_args = 1..)]
     words: Vec<String>,
+    /// Select objects by label
+    #[arg(short = 'l', long)]
+    selector: Option<String>,
+    /// Select objects by field
+    #[arg(long)]
+    field_selector: Option<String>,
+    /// Every object of the type, in the namespace
+    #[arg(long)]
+    all: bool,
     /// No error if it is not there
     #[arg(long)]
     ignore_not_found: bool,
@@ -180,6 +196,8 @@ async fn answer(call: Kubectl) -> Result<(), Error> {
             objects::set_metadata(&client, &namespace, &change, objects::Field::Annotations).await
         }
         Verb::Get(get) => objects::get(&client, &namespace, &get).await,
+        Verb::Patch(change) => patch::patch(&client, &namespace, &change).await,
+        Verb::Logs(wanted) => logs::logs(&client, &namespace, &wanted).await,
         Verb::Delete(delete) => objects::delete(&client, &namespace, &delete).await,
     }
 }

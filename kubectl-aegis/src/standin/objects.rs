@@ -1,24 +1,43 @@
 //! get, label, annotate and delete.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use jiff::{Timestamp, Unit};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use super::jsonpath::Template;
 use super::{Change, Delete, Error, Get, target};
 use crate::output;
 
 /// How `get` shows objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug)]
 pub(super) enum Format {
     Json,
     Yaml,
     Name,
     Wide,
+    JsonPath(Template),
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.split_once('=') {
+            None if text == "json" => Ok(Self::Json),
+            None if text == "yaml" => Ok(Self::Yaml),
+            None if text == "name" => Ok(Self::Name),
+            None if text == "wide" => Ok(Self::Wide),
+            Some(("jsonpath", template)) => Ok(Self::JsonPath(Template::parse(template)?)),
+            _ => Err(Error::Usage(format!(
+                "unable to match a printer suitable for the output format \"{text}\": this kubectl knows json, yaml, name, wide and jsonpath={{...}}"
+            ))),
+        }
+    }
 }
 
 /// Which map of the metadata is changed.
@@ -47,19 +66,23 @@ pub(super) async fn get(client: &Client, namespace: &str, get: &Get) -> Result<(
             None => objects.push(api.get(name).await?),
         }
     }
-    match get.output {
+    match &get.output {
         Some(Format::Name) => {
             for object in &objects {
                 output::line(&format!("{}/{}", type_.label, object.name_any()));
             }
         }
-        Some(format @ (Format::Json | Format::Yaml)) => {
+        Some(format @ (Format::Json | Format::Yaml | Format::JsonPath(_))) => {
             let value = match objects.first() {
                 Some(object) if single => json!(object),
                 None if single => return Ok(()),
                 _ => json!({"apiVersion": "v1", "kind": "List", "items": objects}),
             };
-            output::line(shown(&value, format)?.trim_end());
+            match format {
+                Format::JsonPath(template) => output::text(&template.fill(&value)?),
+                Format::Yaml => output::text(&yaml(&value)?),
+                _ => output::line(&pretty(&value)?),
+            }
         }
         Some(Format::Wide) | None => table(&objects, !get.no_headers, get.all_namespaces),
     }
@@ -95,26 +118,39 @@ pub(super) async fn set_metadata(client: &Client, namespace: &str, change: &Chan
     Ok(())
 }
 
-/// Deletes the objects named.
+/// Deletes the objects named or selected.
 pub(super) async fn delete(client: &Client, namespace: &str, delete: &Delete) -> Result<(), Error> {
-    let (type_, names) = target::parse(&delete.words)?;
-    if names.is_empty() {
-        return Err(Error::Usage("name what to delete: TYPE NAME or TYPE/NAME".to_owned()));
+    let (type_, mut names) = target::parse(&delete.words)?;
+    let selects = delete.all || delete.selector.is_some() || delete.field_selector.is_some();
+    if names.is_empty() != selects {
+        return Err(Error::Usage(
+            "name what to delete (TYPE NAME or TYPE/NAME), or select it with -l, --field-selector or --all".to_owned(),
+        ));
     }
     let api = type_.api(client, Some(namespace));
+    if selects {
+        let mut chosen = ListParams::default();
+        chosen.label_selector.clone_from(&delete.selector);
+        chosen.field_selector.clone_from(&delete.field_selector);
+        names = api.list(&chosen).await?.items.iter().map(ResourceExt::name_any).collect();
+    }
     let params =
         DeleteParams { grace_period_seconds: u32::try_from(delete.grace_period).ok(), ..DeleteParams::default() };
-    for name in names {
-        match api.delete(&name, &params).await {
+    for name in &names {
+        match api.delete(name, &params).await {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 && delete.ignore_not_found => continue,
+            // What was selected may be gone by itself meanwhile.
+            Err(kube::Error::Api(status)) if status.code == 404 && (delete.ignore_not_found || selects) => continue,
             Err(error) => return Err(error.into()),
         }
         let forced = delete.force && delete.grace_period == 0;
         output::line(&format!("{} \"{name}\" {}deleted", type_.label, if forced { "force " } else { "" }));
         if delete.wait && !forced {
-            wait_until_gone(&api, &name).await?;
+            wait_until_gone(&api, name).await?;
         }
+    }
+    if names.is_empty() {
+        output::line("No resources found");
     }
     Ok(())
 }
@@ -149,11 +185,12 @@ fn edited(old: &BTreeMap<String, String>, edits: &[String], overwrite: bool) -> 
     Ok(patch)
 }
 
-fn shown(value: &Value, format: Format) -> Result<String, Error> {
-    match format {
-        Format::Yaml => serde_saphyr::to_string(value).map_err(|error| Error::Config(error.to_string())),
-        _ => serde_json::to_string_pretty(value).map_err(|error| Error::Config(error.to_string())),
-    }
+fn yaml(value: &Value) -> Result<String, Error> {
+    serde_saphyr::to_string(value).map_err(|error| Error::Config(error.to_string()))
+}
+
+fn pretty(value: &Value) -> Result<String, Error> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::Config(error.to_string()))
 }
 
 /// Name, a word of status and age. Procedures read -o json; this is for people who read their logs.
