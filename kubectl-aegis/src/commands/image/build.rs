@@ -53,20 +53,14 @@ pub(crate) struct Build {
     label: Vec<(String, String)>,
 }
 
-/// What an image runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// What an image runs on. Nodes are x86 unless somebody says so: the machine that builds tells nothing about them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Platform {
+    #[default]
     #[value(name = "linux/amd64")]
     Amd64,
     #[value(name = "linux/arm64")]
     Arm64,
-}
-
-// Nodes are x86 unless somebody says so: the machine that builds the image tells nothing about them.
-impl Default for Platform {
-    fn default() -> Self {
-        Self::Amd64
-    }
 }
 
 impl From<Platform> for image::Architecture {
