@@ -23,6 +23,7 @@ use crate::leader::{Leadership, Term};
 use crate::metrics::Metrics;
 use crate::patience::Patience;
 use crate::settings::Settings;
+use crate::takeover::Takeover;
 use crate::tally::Counts;
 
 /// Who writes, as managedFields show it.
@@ -72,6 +73,8 @@ pub struct Lead {
     pub jobs: Jobs,
     /// The nodes to leave alone.
     pub opted_out: OptedOut,
+    /// Whether a controller of an earlier version is still there.
+    pub takeover: Takeover,
     /// Endings that no rule or template counts yet.
     pub counts: Counts,
     /// What is remembered of alerts.

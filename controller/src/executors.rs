@@ -1,7 +1,8 @@
 //! What runs an alert's action: Argo's Workflows and Kubernetes' own Jobs, as far as decisions need to see them.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ impl kube::Resource for Workflow {
     }
 }
 
+/// The pods of a controller of an earlier version.
+pub type OldPods = Objects<PartialObjectMeta<Pod>>;
 /// Our Workflows, by the name of their alert.
 pub type Workflows = Objects<PartialObjectMeta<Workflow>>;
 /// Our Jobs, by the name of their alert.
@@ -60,6 +63,11 @@ pub type OptedOut = Objects<PartialObjectMeta<Node>>;
 /// The selector of what we made.
 pub fn ours() -> String {
     format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY)
+}
+
+/// The selector of what others made.
+pub fn not_ours() -> String {
+    format!("{}!={}", names::MANAGED_BY_LABEL, names::MANAGED_BY)
 }
 
 /// The selector of the nodes that opted out.
@@ -76,7 +84,7 @@ impl Kept for PartialObjectMeta<Workflow> {
     }
 
     fn index(&self) -> Option<String> {
-        owner(&self.metadata)
+        owner_name(&self.metadata)
     }
 }
 
@@ -90,7 +98,7 @@ impl Kept for Job {
     }
 
     fn index(&self) -> Option<String> {
-        owner(&self.metadata)
+        owner_name(&self.metadata)
     }
 }
 
@@ -99,20 +107,39 @@ impl Kept for PartialObjectMeta<Node> {
 
     fn trim(&mut self) {
         self.types = None;
-        let meta = &mut self.metadata;
-        *meta = ObjectMeta {
-            name: meta.name.take(),
-            uid: meta.uid.take(),
-            resource_version: meta.resource_version.take(),
-            ..ObjectMeta::default()
-        };
+        keep_name(&mut self.metadata);
     }
 }
 
-/// The name of the alert that controls the object. A label could not hold every name.
-fn owner(meta: &ObjectMeta) -> Option<String> {
+impl Kept for PartialObjectMeta<Pod> {
+    const KIND: &'static str = "Pod";
+
+    fn trim(&mut self) {
+        self.types = None;
+        keep_name(&mut self.metadata);
+    }
+}
+
+/// Of some objects it matters only that they are there.
+fn keep_name(meta: &mut ObjectMeta) {
+    *meta = ObjectMeta {
+        name: meta.name.take(),
+        namespace: meta.namespace.take(),
+        uid: meta.uid.take(),
+        resource_version: meta.resource_version.take(),
+        ..ObjectMeta::default()
+    };
+}
+
+/// The alert that controls the object.
+pub fn owner(meta: &ObjectMeta) -> Option<&OwnerReference> {
     let mut owners = meta.owner_references.iter().flatten();
-    owners.find(|owner| owner.controller == Some(true) && owner.kind == "AegisAlert").map(|owner| owner.name.clone())
+    owners.find(|owner| owner.controller == Some(true) && owner.kind == "AegisAlert")
+}
+
+/// The name of that alert. A label could not hold every name.
+fn owner_name(meta: &ObjectMeta) -> Option<String> {
+    owner(meta).map(|owner| owner.name.clone())
 }
 
 /// Keeps who the object is, whose, how Argo says that it stands, and what holds it.

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod patience;
 pub mod queue;
 pub mod settings;
+pub mod takeover;
 pub mod tally;
 pub mod telemetry;
 pub mod term;

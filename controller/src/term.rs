@@ -18,6 +18,7 @@ use crate::context::{self, Context, Lead};
 use crate::definition;
 use crate::executors::{self, Workflow};
 use crate::leader::Term;
+use crate::takeover::{self, Takeover};
 use crate::tally;
 
 /// Does a leader's work until `stop`; then finishes what is in hand.
@@ -28,6 +29,9 @@ pub async fn serve(context: Context, term: Term, stop: CancellationToken) {
     let feeds = CancellationToken::new();
     let _ended = feeds.clone().drop_guard();
     let Some(lead) = stop.run_until_cancelled(begin(context, term, &feeds)).await else { return };
+    if stop.run_until_cancelled(takeover::look(&lead)).await.is_none() {
+        return;
+    }
     let lead = Arc::new(lead);
     info!(
         alerts = lead.context.alerts.len(),
@@ -38,6 +42,7 @@ pub async fn serve(context: Context, term: Term, stop: CancellationToken) {
 
     let mut tasks = JoinSet::new();
     tasks.spawn(alert::drive(lead.clone(), stop.clone()));
+    tasks.spawn(takeover::follow(lead.clone(), stop.clone()));
     tasks.spawn(definition::watch(lead.clone(), lead.context.rules.objects().clone(), stop.clone()));
     tasks.spawn(definition::watch(lead.clone(), lead.templates.objects().clone(), stop.clone()));
     while stop.run_until_cancelled(tokio::time::sleep(tally::FLUSH)).await.is_some() {
@@ -54,25 +59,29 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
     let options = cache::Options::default();
 
     let workflows: Source<PartialObjectMeta<Workflow>> =
-        Source { api: Api::namespaced(client.clone(), publish), labels: Some(executors::ours()) };
+        Source::labelled(Api::namespaced(client.clone(), publish), executors::ours());
     let workflows = Objects::start(vec![workflows], &options, metrics, feeds);
     let jobs: Source<DeserializeGuard<Job>> =
-        Source { api: Api::namespaced(client.clone(), publish), labels: Some(executors::ours()) };
+        Source::labelled(Api::namespaced(client.clone(), publish), executors::ours());
     let jobs = Objects::start(vec![jobs], &options, metrics, feeds);
-    let nodes: Source<PartialObjectMeta<Node>> =
-        Source { api: Api::all(client.clone()), labels: Some(executors::opted_out()) };
+    let nodes: Source<PartialObjectMeta<Node>> = Source::labelled(Api::all(client.clone()), executors::opted_out());
     let opted_out = Objects::start(vec![nodes], &options, metrics, feeds);
+    let old_pods = Objects::start(vec![takeover::old_pods(client, publish)], &options, metrics, feeds);
     let templates = context::sources::<DeserializeGuard<AegisOpsTemplate>>(client, &namespaces);
     let telling = context::telling::<AegisOpsTemplate>(events);
     let templates = Objects::start(templates, &telling, metrics, feeds);
     let templates = Templates::start(templates, TemplateBook::of(namespaces, []), feeds);
 
     tokio::join!(
-        context.alerts.refresh(),
         context.rules.refresh(),
         workflows.until_ready(),
         jobs.until_ready(),
         opted_out.until_ready(),
+        async {
+            // What an earlier version's controller stored last is listed after its pods were.
+            old_pods.until_ready().await;
+            context.alerts.refresh().await;
+        },
         templates.until_ready(),
     );
     let lead = Lead {
@@ -82,6 +91,7 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
         workflows,
         jobs,
         opted_out,
+        takeover: Takeover::new(old_pods),
         counts: tally::Counts::default(),
         memory: alert::Memory::default(),
         stages: alert::Stages::default(),

@@ -48,10 +48,13 @@ impl World {
 
     /// Waits until a replica leads and has listed everything.
     async fn leads(&self, component: &str) {
-        // A leader opens a watch for Workflows when its lists are done.
+        // A leader opens a watch for Workflows when its lists are done, and asks for the definitions before it acts.
         let watches = Match::any().component(component).verb(Verb::Watch).resource("workflows");
+        let definitions = Match::any().component(component).resource("/apis/aegis.io/v1alpha1");
         until(&format!("{component} leads"), async || {
-            if self.cluster.sandbox.faults().open_watches(&watches) > 0 { Ok(()) } else { Err(()) }
+            let watches = self.cluster.sandbox.faults().open_watches(&watches);
+            let asked = self.cluster.sandbox.requests().succeeded(&definitions);
+            if watches > 0 && asked > 0 { Ok(()) } else { Err((watches, asked)) }
         })
         .await;
     }

@@ -25,6 +25,7 @@ pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
         definitions(lead, queue, &lead.context.rules),
         definitions(lead, queue, &lead.templates),
         opted_out(lead, queue),
+        old_controller(lead, queue),
         missing_kinds(lead, queue),
     );
 }
@@ -121,6 +122,15 @@ async fn opted_out(lead: &Lead, queue: &Queue<Key>) {
     loop {
         drain(&mut changes).await;
         wake(lead, queue, |reason| reason == Reason::OptedOut);
+    }
+}
+
+/// Wakes what waits for a controller of an earlier version to go.
+async fn old_controller(lead: &Lead, queue: &Queue<Key>) {
+    loop {
+        lead.takeover.over().await;
+        wake(lead, queue, |reason| reason == Reason::OldController);
+        lead.takeover.begun().await;
     }
 }
 

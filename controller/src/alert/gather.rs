@@ -27,6 +27,7 @@ pub fn snapshot(lead: &Lead, key: &Key, trouble: Option<Trouble>) -> Option<Snap
         rules: lead.context.rules.book(),
         templates: lead.templates.book(),
         settings: lead.settings.clone(),
+        old_controller: lead.takeover.waits_for(),
         trouble,
         alert,
     })
@@ -85,6 +86,7 @@ fn actions_of(lead: &Lead, alert: &AegisAlert) -> Vec<SeenAction> {
     let mut all = actions::held(lead, &Key::of(alert));
     let whose = |action: &SeenAction| action.identity.as_ref().is_some_and(|identity| identity.alert_uid == uid);
     all.retain(|action| action.owner.as_deref() == Some(uid.as_str()) || whose(action));
+    all.extend(lead.takeover.refused(alert));
     all
 }
 

@@ -193,7 +193,8 @@ fn is_trouble(reason: Reason) -> bool {
         | Reason::ExecutorMissing
         | Reason::Rejected
         | Reason::Forbidden
-        | Reason::CreateFailed => true,
+        | Reason::CreateFailed
+        | Reason::OldController => true,
         Reason::NoRule
         | Reason::OptedOut
         | Reason::Stale

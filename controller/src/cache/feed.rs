@@ -29,12 +29,21 @@ pub struct Source<W> {
     pub api: Api<W>,
     /// Only objects that this label selector picks.
     pub labels: Option<String>,
+    /// Only objects that this field selector picks.
+    pub fields: Option<String>,
+}
+
+impl<W> Source<W> {
+    /// The objects that this label selector picks.
+    pub fn labelled(api: Api<W>, labels: String) -> Self {
+        Self { labels: Some(labels), ..Self::from(api) }
+    }
 }
 
 impl<W> From<Api<W>> for Source<W> {
     /// All objects.
     fn from(api: Api<W>) -> Self {
-        Self { api, labels: None }
+        Self { api, labels: None, fields: None }
     }
 }
 
@@ -74,12 +83,13 @@ impl<K: Kept> Objects<K> {
     ) -> Self {
         let namespaces = sources.iter().map(|source| source.api.namespace().map(str::to_owned)).collect();
         let cache = Self::new(namespaces, metrics.cache_objects(K::KIND));
-        for (number, Source { api, labels }) in sources.into_iter().enumerate() {
+        for (number, Source { api, labels, fields }) in sources.into_iter().enumerate() {
             let feed = Feed {
                 api,
                 cache: cache.clone(),
                 source: number,
                 labels,
+                fields,
                 options: options.clone(),
                 metrics: metrics.clone(),
                 unreadable: HashMap::new(),
@@ -98,6 +108,7 @@ struct Feed<K, W> {
     cache: Objects<K>,
     source: usize,
     labels: Option<String>,
+    fields: Option<String>,
     options: Options,
     metrics: Metrics,
     /// Objects that cannot be read, with the reason that was told.
@@ -193,7 +204,12 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         let Some(rounds) = self.cache.shared.rounds.get(self.source) else { return Err(Trouble::NoVersion) };
         let round = *rounds.asked.borrow();
         let mut named = HashSet::new();
-        let mut parameters = ListParams { label_selector: self.labels.clone(), limit: self.page, ..Default::default() };
+        let mut parameters = ListParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
+            limit: self.page,
+            ..Default::default()
+        };
         let mut first = true;
         let version = loop {
             let answer = tokio::time::timeout(LIST_DEADLINE, self.api.list(&parameters)).await;
@@ -253,6 +269,7 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         let done = *rounds.done.borrow();
         let parameters = WatchParams {
             label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
             timeout: Some(u32::try_from(self.options.watch.as_secs()).unwrap_or(290).clamp(1, 290)),
             bookmarks: true,
             ..Default::default()

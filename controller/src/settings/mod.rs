@@ -217,6 +217,12 @@ pub struct Lease {
     #[arg(id = "lease.namespace", long = "lease.namespace", env = "AEGIS_LEASE_NAMESPACE", value_name = "NAMESPACE",
           value_parser = value::namespace)]
     pub namespace: Option<String>,
+    /// The Lease of a controller of an earlier version, in the same namespace: while somebody holds it, nothing is
+    /// begun. Only needed where that controller's pods do not show it: they run elsewhere, or are not labelled
+    /// component=aegis
+    #[arg(id = "lease.predecessor", long = "lease.predecessor", env = "AEGIS_LEASE_PREDECESSOR", value_name = "NAME",
+          value_parser = value::object_name)]
+    pub predecessor: Option<String>,
     /// Who this replica is; left out: the host's name and a random part
     #[arg(id = "lease.identity", long = "lease.identity", env = "AEGIS_LEASE_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
@@ -384,6 +390,15 @@ impl Settings {
 
     fn checked(self) -> Result<Self, Error> {
         let Lease { duration, renew_deadline, retry_period, .. } = self.lease;
+        if self.lease.predecessor.as_ref() == Some(&self.lease.name) {
+            return Err(Error::Contradiction {
+                key: "lease.predecessor",
+                found: self.lease.name,
+                expected:
+                    "another Lease than lease.name: replicas of one version share one, and exclude each other by it"
+                        .to_owned(),
+            });
+        }
         if renew_deadline >= duration {
             return Err(Error::Contradiction {
                 key: "lease.renew-deadline",

@@ -143,3 +143,10 @@ fn who_asks_for_another_controller_gives_file_and_flags_as_it_does() {
     let wrong = Settings::from_arguments_alone(["aegis-controller", &config]).unwrap_err().to_string();
     assert!(wrong.contains("rule-namespaces") && wrong.contains("a-z"), "{wrong}");
 }
+
+#[test]
+fn the_lease_of_an_earlier_version_is_another_one() {
+    let error = load(&["--lease.name=x", "--lease.predecessor=x"], "").unwrap_err().to_string();
+    assert!(error.starts_with("lease.predecessor is x; expected another Lease than lease.name"), "{error}");
+    assert_eq!(load(&[], "lease: {predecessor: old}").unwrap().lease.predecessor.as_deref(), Some("old"));
+}

@@ -16,6 +16,7 @@ pub(super) const ALL: &[(&str, Gate)] = &[
     ("opt-out", not_opted_out),
     ("stale", heard_lately),
     ("earlier action", earlier_action_ended),
+    ("old controller", alone),
     ("test alert", no_test),
     ("dry run", acting),
 ];
@@ -51,6 +52,14 @@ fn earlier_action_ended(case: &Case<'_>, _: Timestamp) -> Verdict {
     refuse(
         Reason::EarlierAction,
         format!("{action}, an earlier action for the same source, type and fingerprint, has not ended"),
+    )
+}
+
+fn alone(case: &Case<'_>, _: Timestamp) -> Verdict {
+    let Some(sign) = case.old_controller else { return Verdict::Clear };
+    refuse(
+        Reason::OldController,
+        format!("{sign}; two controllers would act twice, so this one waits until it is gone"),
     )
 }
 

@@ -30,6 +30,8 @@ pub struct Case<'a> {
     pub stale_after: SignedDuration,
     /// An action of the alert, or of an earlier one of the same key, that has not ended.
     pub earlier_action: Option<String>,
+    /// The sign of a controller of an earlier version that may still act.
+    pub old_controller: Option<&'a str>,
     /// Whether the alert is marked as a test.
     pub test: bool,
     /// Whether the whole controller only says what it would do.
@@ -63,6 +65,7 @@ mod tests {
             heard: noon(),
             stale_after: hours(24),
             earlier_action: None,
+            old_controller: None,
             test: false,
             dry_run: false,
         }
@@ -88,6 +91,11 @@ mod tests {
                 "an earlier incident is still being repaired",
                 Case { earlier_action: Some("w".into()), ..clear.clone() },
                 Some(Reason::EarlierAction),
+            ),
+            (
+                "the controller of an earlier version still runs",
+                Case { old_controller: Some("it runs"), test: true, ..clear.clone() },
+                Some(Reason::OldController),
             ),
             ("a test", Case { test: true, ..clear.clone() }, Some(Reason::TestAlert)),
             ("the controller acts on nothing", Case { dry_run: true, ..clear.clone() }, Some(Reason::DryRun)),

@@ -57,6 +57,8 @@ pub enum Reason {
     Stale,
     /// An action of it, or of an earlier alert of the same key, has not ended.
     EarlierAction,
+    /// A controller of an earlier version may still act.
+    OldController,
     /// It is marked as a test.
     TestAlert,
     /// The whole controller only says what it would do.
@@ -118,7 +120,7 @@ impl Judgement {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoRule,
         Self::BrokenRule,
         Self::NoTemplate,
@@ -127,6 +129,7 @@ impl Reason {
         Self::OptedOut,
         Self::Stale,
         Self::EarlierAction,
+        Self::OldController,
         Self::TestAlert,
         Self::DryRun,
         Self::ExecutorMissing,
@@ -151,6 +154,7 @@ impl Reason {
             Self::OptedOut => "OptedOut",
             Self::Stale => "Stale",
             Self::EarlierAction => "EarlierAction",
+            Self::OldController => "OldController",
             Self::TestAlert => "TestAlert",
             Self::DryRun => "DryRun",
             Self::ExecutorMissing => "ExecutorMissing",
@@ -177,7 +181,7 @@ impl Reason {
             Self::BrokenRule => TriggerStatus::RuleErrorFound,
             Self::NoTemplate => TriggerStatus::TemplateNotFound,
             Self::BadTemplate | Self::BadAlert => TriggerStatus::TemplateInvalid,
-            Self::OptedOut | Self::Stale | Self::EarlierAction => TriggerStatus::Held,
+            Self::OptedOut | Self::Stale | Self::EarlierAction | Self::OldController => TriggerStatus::Held,
             Self::TestAlert | Self::DryRun => TriggerStatus::DryRun,
             Self::ExecutorMissing | Self::Rejected | Self::Forbidden | Self::CreateFailed => {
                 TriggerStatus::TriggerFailed
@@ -198,6 +202,7 @@ impl Reason {
             | Self::OptedOut
             | Self::Stale
             | Self::EarlierAction
+            | Self::OldController
             | Self::TestAlert
             | Self::DryRun
             | Self::ExecutorMissing

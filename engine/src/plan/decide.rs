@@ -216,6 +216,7 @@ fn case<'a>(seen: &'a Snapshot, ledger: &Ledger<'_>, phase: AlertStatus, now: Ti
         stale_after: seen.settings.stale_after,
         earlier_action: ledger::unfinished(&seen.alert, &seen.actions, now)
             .or_else(|| family::earlier_action(seen, now)),
+        old_controller: seen.old_controller.as_deref(),
         test: stored.is_test(),
         dry_run: seen.settings.dry_run,
     }

@@ -69,7 +69,9 @@ impl<'a> Ledger<'a> {
         loose.sort_by(|one, other| (one.created, &one.name).cmp(&(other.created, &other.name)));
         let told = alert.status.as_ref().and_then(|status| status.ops_status.as_ref()?.alert_ops_status);
         let told = matches!(told, Some(AlertOpsStatus::Succeeded | AlertOpsStatus::Failed));
-        let may_be_legacy = stored.is_legacy() && entries.is_empty() && !told;
+        // What an earlier version told the end of needs no following; what we follow for it counts in full.
+        let all_legacy = entries.iter().all(|entry| entry.record.uid.is_some() && entry.is_legacy());
+        let may_be_legacy = stored.is_legacy() && if entries.is_empty() { !told } else { all_legacy };
         let mut seconds = Vec::new();
         for action in loose {
             if let Some(identity) = action.identity.as_ref().filter(|_| action.is_of(uid)) {
@@ -145,9 +147,19 @@ impl<'a> Ledger<'a> {
     }
 
     /// The end of the action in this place, if it stands in status or will now.
-    pub(super) fn ended_at(&self, phase: AlertStatus, attempt: i32) -> Option<Timestamp> {
+    fn ended_at(&self, phase: AlertStatus, attempt: i32) -> Option<Timestamp> {
         let place = |entry: &&Entry<'_>| entry.record.phase == phase && entry.record.attempt == attempt;
         self.entries.iter().find(place)?.record.completion_time
+    }
+
+    /// From when on the object of an action need not be kept: once its end stands in status or will now; at once if it
+    /// is none of these, as nobody waits for it. `None` while it is under way.
+    pub(super) fn over_since(&self, action: &SeenAction) -> Option<Timestamp> {
+        let entry = match &action.identity {
+            Some(identity) => return self.ended_at(identity.phase, identity.attempt),
+            None => self.entries.iter().find(|entry| entry.record.uid.as_ref() == Some(&action.uid)),
+        };
+        entry.map_or(Some(Timestamp::MIN), |entry| entry.record.completion_time)
     }
 
     /// The times at which something is due that no event tells: a sign of the executor, or the end.
@@ -260,6 +272,17 @@ pub(super) fn is_of_earlier_version(alert: &AegisAlert) -> bool {
     let stored = Stored::new(alert);
     let ours = |status: &AegisAlertStatus| !status.actions.is_empty() || status.verdict.is_some();
     stored.is_legacy() && stored.has_acted() && !alert.status.as_ref().is_some_and(ours)
+}
+
+/// Whether an earlier version may have made an action for this alert whose end it has not told: it is looked for, so
+/// that it is followed to its end and no second one is made.
+pub fn may_have_legacy_action(alert: &AegisAlert) -> bool {
+    let stored = Stored::new(alert);
+    let status = alert.status.as_ref();
+    let told = status.and_then(|status| status.ops_status.as_ref()?.alert_ops_status);
+    let told = matches!(told, Some(AlertOpsStatus::Succeeded | AlertOpsStatus::Failed));
+    let ours = status.is_some_and(|status| status.actions.iter().any(|action| !action.rule.is_empty()));
+    stored.is_legacy() && !stored.is_going() && !told && !ours
 }
 
 /// An action of the alert that has not ended for its executor, whatever stands in status.

@@ -33,6 +33,7 @@ use serde_json::Value;
 
 pub use action::{ActionKind, Identity, STOPPED_ANNOTATION, SeenAction};
 pub use explain::{Explanation, explain};
+pub use ledger::may_have_legacy_action;
 pub use remedy::{Remedy, parameters};
 pub use snapshot::{Settings, Sibling, Snapshot, Trouble, TroubleKind};
 pub use template::{BrokenTemplate, CompiledTemplate, TemplateBook};
@@ -236,7 +237,7 @@ fn only(decision: Decision) -> Plan {
 
 fn ours(seen: &Snapshot) -> impl Iterator<Item = &SeenAction> {
     let uid = seen.alert.metadata.uid.as_deref().unwrap_or_default();
-    seen.actions.iter().filter(move |action| action.is_of(uid))
+    seen.actions.iter().filter(move |action| action.is_of(uid) || action.is_legacy_of(uid))
 }
 
 fn is_kept(seen: &Snapshot) -> bool {
@@ -252,9 +253,8 @@ fn releases<'a>(seen: &'a Snapshot, ledger: &Ledger<'_>) -> Vec<(&'a SeenAction,
     ours(seen)
         .filter(|action| action.is_kept())
         .filter_map(|action| {
-            let identity = action.identity.as_ref()?;
-            let ended = ledger.ended_at(identity.phase, identity.attempt)?;
-            Some((action, later(ended, lease.saturating_add(lease))))
+            let over = ledger.over_since(action)?;
+            Some((action, later(over, lease.saturating_add(lease))))
         })
         .collect()
 }

@@ -33,6 +33,9 @@ pub struct Snapshot {
     pub templates: Arc<TemplateBook>,
     /// What the administrator set.
     pub settings: Arc<Settings>,
+    /// The sign of a controller of an earlier version that may still act, as a sentence without a full stop. Nothing is
+    /// begun beside it.
+    pub old_controller: Option<String>,
     /// What the last attempt to create this alert's action met, if it failed.
     pub trouble: Option<Trouble>,
 }

@@ -162,6 +162,7 @@ pub(crate) struct ActionBuilder {
     argo: Option<&'static str>,
     deleted: bool,
     kept: bool,
+    legacy: bool,
     message: Option<&'static str>,
 }
 
@@ -173,6 +174,7 @@ pub(crate) fn workflow() -> ActionBuilder {
         argo: None,
         deleted: false,
         kept: true,
+        legacy: false,
         message: None,
     }
 }
@@ -208,6 +210,12 @@ impl ActionBuilder {
         self
     }
 
+    /// As an earlier version made it: a generated name, and no labels of ours. It is kept only once it was adopted.
+    pub(crate) fn legacy(mut self) -> Self {
+        self.legacy = true;
+        self
+    }
+
     pub(crate) fn whole(mut self, message: &'static str) -> Self {
         self.message = Some(message);
         self
@@ -215,8 +223,12 @@ impl ActionBuilder {
 
     pub(crate) fn of(self, alert: &AegisAlert) -> SeenAction {
         let uid = alert.metadata.uid.clone().unwrap();
-        let name = names::action(alert.metadata.name.as_deref().unwrap(), &uid, self.phase, self.attempt, self.salt);
-        let meta: ObjectMeta = serde_json::from_value(json!({
+        let owner = alert.metadata.name.as_deref().unwrap();
+        let name = match self.legacy {
+            true => format!("{owner}-s{}{}rh", self.attempt, self.salt),
+            false => names::action(owner, &uid, self.phase, self.attempt, self.salt),
+        };
+        let mut meta = json!({
             "name": name, "uid": format!("uid-of-{name}"), "resourceVersion": "5",
             "creationTimestamp": at(1), "deletionTimestamp": self.deleted.then(|| at(2)),
             "labels": {
@@ -227,8 +239,12 @@ impl ActionBuilder {
             "ownerReferences": [{"apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlert",
                                  "name": alert.metadata.name, "uid": uid, "controller": true}],
             "finalizers": if self.kept { vec!["aegis.io/outcome"] } else { vec![] },
-        }))
-        .unwrap();
+        });
+        if self.legacy {
+            meta["labels"] = json!({"workflows.argoproj.io/phase": self.argo.unwrap_or_default()});
+            meta["annotations"] = Value::Null;
+        }
+        let meta: ObjectMeta = serde_json::from_value(meta).unwrap();
         match self.message {
             None => SeenAction::workflow_metadata(&meta),
             Some(message) => SeenAction::workflow(&meta, &json!({"status": {"message": message}})),
@@ -255,6 +271,7 @@ pub(crate) fn seen(alert: AlertBuilder) -> Scene {
             rules: Arc::new(RuleBook::of(namespaces.clone(), [])),
             templates: Arc::new(TemplateBook::of(namespaces, [])),
             settings: Arc::default(),
+            old_controller: None,
             trouble: None,
         },
     }
@@ -317,6 +334,10 @@ impl Scene {
                 apply(Arc::make_mut(&mut seen.alert), &patch);
             }
         })
+    }
+
+    pub(crate) fn into_alert(self) -> AlertBuilder {
+        AlertBuilder::from(&self.seen.alert)
     }
 
     pub(crate) fn plan(&self, now: Timestamp) -> Plan {

@@ -69,6 +69,12 @@ fn an_alert_that_is_not_acted_on_says_why() {
             T::Held,
         ),
         ("not heard for a day", seen(down().created(-90_000)).rule(drain()), Stale, T::Held),
+        (
+            "the controller of an earlier version still runs",
+            seen(down()).rule(drain()).edit(|seen| seen.old_controller = Some("it runs".into())),
+            OldController,
+            T::Held,
+        ),
         ("a test", seen(down().label("aegis.io/test", "true")).rule(drain()), TestAlert, T::DryRun),
         (
             "the controller acts on nothing",

@@ -153,18 +153,76 @@ fn a_workflow_of_an_earlier_version_is_followed_to_its_end() {
         seen(old().with(json!({"opsStatus": {"triggerStatus": "Triggered", "total": 1}})))
             .rule(drain().repeat("1s", 5))
             .rule(undo())
-            .action(workflow().argo(argo).whole("").released())
-            .edit(|seen| {
-                let action = &mut seen.actions[0];
-                (action.identity, action.rule, action.template) = (None, None, None);
-            })
+            .action(workflow().argo(argo).whole("").released().legacy())
     };
     let running = legacy("Running").told(at(9000));
     assert_eq!(words(&running).1, Some(AlertOpsStatus::Running), "without a limit of time, which it never had");
-    let ended = running.action(workflow().argo("Succeeded").whole("").released()).told(at(9001));
+    let ended = running.action(workflow().argo("Succeeded").whole("").released().legacy()).told(at(9001));
     assert_eq!(words(&ended).1, Some(AlertOpsStatus::Succeeded));
     let again = ended.edit(|seen| seen.alert = AlertBuilder::from(&seen.alert).heard(9900).build().into());
     assert_eq!(again.told(at(9901)).plan(at(9902)).decision, Decision::Rest(Rest::EarlierVersion));
+}
+
+#[test]
+fn a_workflow_that_was_adopted_is_kept_until_its_end_stands_and_let_go_then() {
+    let adopted = |argo| seen(old()).rule(drain()).action(workflow().argo(argo).whole("").legacy());
+    let running = adopted("Running");
+    assert_eq!(decided(&running.plan(at(2))).0, "follow", "it was made before its alert said so: no second one");
+    let running = running.told(at(2));
+    assert_eq!(words(&running), (Some(TriggerStatus::Triggered), Some(AlertOpsStatus::Running), None));
+    assert!(running.plan(at(9000)).steps.is_empty(), "it is neither stopped nor let go");
+    let ended = running.action(workflow().argo("Failed").whole("exit code 1").legacy()).told(at(9000));
+    assert_eq!(words(&ended).1, Some(AlertOpsStatus::Failed));
+    let waits = ended.plan(at(9029));
+    assert!(waits.steps.is_empty() && waits.next_look == Some(at(9030)), "two lease durations: {waits:?}");
+    let plan = ended.plan(at(9030));
+    assert!(matches!(plan.steps.as_slice(), [Step::Release(_)]), "{plan:?}");
+
+    let going = adopted("Running").edit(|seen| {
+        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(5));
+        let alert = AlertBuilder::from(&seen.alert).edit(|alert| alert.metadata.deletion_timestamp = Some(now));
+        seen.alert = alert.build().into();
+    });
+    let plan = going.plan(at(6));
+    assert!(matches!(plan.steps.as_slice(), [Step::Release(_)]), "with its alert: {plan:?}");
+}
+
+#[test]
+fn every_workflow_that_an_earlier_version_made_for_an_alert_is_followed() {
+    let scene = seen(old()).rule(drain()).action(workflow().argo("Succeeded").whole("").legacy()).told(at(2));
+    assert_eq!(words(&scene).1, Some(AlertOpsStatus::Succeeded));
+    let again = scene.action(workflow().attempt(2).argo("Running").legacy());
+    assert_eq!(decided(&again.plan(at(3))).0, "follow", "found later");
+    let status = again.told(at(3)).status();
+    assert_eq!(status.actions.iter().map(|action| action.attempt).collect::<Vec<_>>(), [1, 2]);
+    let told = seen(old().with(json!({"opsStatus": {"triggerStatus": "Triggered", "alertOpsStatus": "Failed"}})));
+    let plan = told.rule(drain()).action(workflow().argo("Failed").whole("").legacy()).plan(at(3));
+    assert_eq!(plan.decision, Decision::Rest(Rest::EarlierVersion));
+    assert!(matches!(plan.steps.as_slice(), [Step::Release(_)]), "nobody waits for what was told: {plan:?}");
+}
+
+#[test]
+fn actions_of_an_earlier_version_are_looked_for_where_one_may_be_under_way() {
+    let trigger = |trigger: &str| json!({"opsStatus": {"triggerStatus": trigger}});
+    let state = |state: &str| json!({"opsStatus": {"triggerStatus": "Triggered", "total": 1, "alertOpsStatus": state}});
+    let cases = [
+        (old(), true, "the first version may have stopped before it wrote that it acted"),
+        (old().with(state("Pending")), true, "under way"),
+        (old().with(state("Running")), true, "under way"),
+        (old().with(state("Succeeded")), false, "its end is told"),
+        (old().with(state("Failed")), false, "its end is told"),
+        (old().with(trigger("Held")), true, "this version held it back, and the other one may have acted meanwhile"),
+        (alert("NodeDown"), false, "this version stored it"),
+        (seen(old()).rule(drain()).action(workflow()).told(at(2)).into_alert(), false, "this version acts on it"),
+        (
+            seen(old()).action(workflow().argo("Running").legacy()).told(at(2)).into_alert(),
+            true,
+            "adopted before, perhaps in vain",
+        ),
+    ];
+    for (alert, want, why) in cases {
+        assert_eq!(may_have_legacy_action(&alert.build()), want, "{why}");
+    }
 }
 
 #[test]

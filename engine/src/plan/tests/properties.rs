@@ -169,12 +169,14 @@ fn any_record() -> impl Strategy<Value = serde_json::Value> {
 fn any_action() -> impl Strategy<Value = ActionBuilder> {
     let argo =
         prop_oneof![Just(""), Just("Pending"), Just("Running"), Just("Succeeded"), Just("Failed"), Just("Error")];
-    (any::<bool>(), 1..3_i32, 0..2_i32, argo, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(firing, attempt, salt, argo, deleted, kept, whole)| {
+    let marks = (any::<bool>(), any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2));
+    (any::<bool>(), 1..3_i32, 0..2_i32, argo, marks).prop_map(
+        |(firing, attempt, salt, argo, (deleted, kept, whole, legacy))| {
             let phase = if firing { AlertStatus::Firing } else { AlertStatus::Resolved };
             let action = workflow().phase(phase).attempt(attempt).salt(salt).argo(argo);
             let action = if deleted { action.deleted() } else { action };
             let action = if kept { action } else { action.released() };
+            let action = if legacy { action.legacy() } else { action };
             if whole { action.whole("said") } else { action }
         },
     )

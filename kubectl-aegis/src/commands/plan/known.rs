@@ -89,6 +89,7 @@ impl Known {
             rules: self.rules.clone(),
             templates: self.templates.clone(),
             settings: self.decisions.clone(),
+            old_controller: None,
             trouble: None,
         }
     }
