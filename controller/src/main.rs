@@ -4,6 +4,11 @@ use aegis_controller::clock::Clock;
 use aegis_controller::{Controller, Metrics, Settings, client, settings, telemetry};
 use anyhow::Context as _;
 
+// musl's own allocator takes one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let settings = match Settings::load() {
         Err(settings::Error::Flags(error)) => error.exit(),

@@ -103,6 +103,7 @@ fn the_watch_of_the_real_kubectl_shows_the_sequence_that_users_know() {
     let pods = kubectl.run(&["get", "pods", "-o", "name"]);
     let pod = pods.lines().find(|pod| pod.contains(alert.as_str())).expect("the pod's name begins with the alert's");
     assert_eq!(kubectl.run(&["logs", pod]), "node/dev1 cordoned\n");
+    assert_eq!(sandbox.stand_in(&["logs", pod, "-n", "monitoring"]), (true, "node/dev1 cordoned\n".to_owned()));
     kubectl.until(&["get", "aegisopstemplate"], "Recorded   1");
 }
 
