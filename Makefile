@@ -3,10 +3,10 @@ SHELL := /bin/sh
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check fmt lint deny generate bench package images rust
+.PHONY: help demo test check fmt lint deny generate bench package images cluster cluster-down e2e e2e-smoke e2e-build rust
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust ## Watch an alert become a repair, in a cluster that lives in memory
 	@$(CARGO) run --quiet --locked -p kubectl-aegis --features as-tested -- demo
@@ -38,6 +38,21 @@ package: rust ## Build the static release binaries, and tell their sizes
 
 images: rust ## Make the container images, without Docker
 	@scripts/images
+
+cluster: e2e-build ## Start a real cluster, built from source, and leave it running
+	@target/debug/aegis-e2e up
+
+cluster-down: e2e-build ## End that cluster and remove every trace of it
+	@target/debug/aegis-e2e down
+
+e2e: e2e-build ## Run every scenario on a real cluster, or E2E=NAME alone
+	@target/debug/aegis-e2e run $(E2E)
+
+e2e-smoke: e2e-build ## Run the scenarios that must always pass
+	@target/debug/aegis-e2e run --smoke
+
+e2e-build: rust
+	@$(CARGO) build --quiet --locked -p aegis-e2e -p aegis-controller
 
 rust:
 	@scripts/rust

@@ -50,7 +50,10 @@ pub(super) async fn a_pod_needs_a_container(cluster: &Cluster) -> anyhow::Result
 }
 
 pub(super) async fn a_pod_may_not_change_its_command(cluster: &Cluster) -> anyhow::Result<()> {
-    let made = make_pod(cluster, &pod("a")).await?;
+    let mut asked = pod("a");
+    // Nobody else is to write it meanwhile.
+    asked["spec"]["schedulerName"] = "nobody".into();
+    let made = make_pod(cluster, &asked).await?;
     let path = cluster.core("pods/a");
     let mut command = made.clone();
     command["spec"]["containers"][0]["command"] = json!(["sleep", "2"]);

@@ -1,0 +1,198 @@
+//! Aegis in the cluster: installed as its guide says, and its controllers as processes that scenarios can kill, under
+//! the ServiceAccount and the roles that it ships with.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use aegis_crds::AegisAlert;
+use aegis_crds::names::{ALERT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use anyhow::{Context as _, ensure};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::machine::Running;
+use crate::wait::until;
+
+/// An installation in one namespace.
+pub struct Aegis<'a> {
+    cluster: &'a Cluster,
+    namespace: String,
+}
+
+impl<'a> Aegis<'a> {
+    /// Installs definitions and roles in a fresh namespace. What an earlier scenario left there is cleared away.
+    pub async fn install(cluster: &'a Cluster, namespace: &str) -> anyhow::Result<Self> {
+        let aegis = Self { cluster, namespace: namespace.to_owned() };
+        let definitions = repository("manifest/install").display().to_string();
+        cluster.kubectl(&["apply", "-f", &definitions]).await?;
+        cluster.kubectl(&["wait", "--for=condition=Established", "-f", &definitions]).await?;
+        aegis.clear().await?;
+        // A scenario that failed may have left the node cordoned.
+        cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
+        cluster.make_namespace(namespace).await?;
+        for file in ["controller-role.yaml", "workflow-role.yaml", "user-roles.yaml"] {
+            let text = fs::read_to_string(repository("manifest/deploy").join(file))?;
+            // The bindings for the whole cluster name the namespace themselves.
+            let text = text.replace("namespace: monitoring", &format!("namespace: {namespace}"));
+            cluster.apply(namespace, &text).await?;
+        }
+        Ok(aegis)
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Starts a controller that listens at that port of the node, and waits until it is ready.
+    pub async fn start(&self, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
+        let program = std::env::current_exe()?.with_file_name("aegis-controller");
+        ensure!(program.is_file(), "{} is missing: `cargo build -p aegis-controller` makes it", program.display());
+        let address = SocketAddr::from((self.cluster.machine.network().node(), port));
+        let kubeconfig = self.cluster.kubeconfig_of_account(&self.namespace, "aegis").await?;
+        let name = format!("aegis-{}-{port}", self.namespace);
+        let mut command = self.cluster.machine.command(program)?;
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command.args(["--alert.publish-namespace", &self.namespace, "--lease.identity", &name]);
+        command.args(["--http.listen", &address.to_string()]).args(flags);
+        let mut controller = Controller { address, running: self.cluster.machine.start(&name, command)?.bound() };
+        let ready = controller.url("/readyz");
+        until("the controller is ready", || {
+            let ended = controller.running.must_run();
+            let ready = &ready;
+            async move {
+                if let Err(error) = ended {
+                    return Ok(Some(Err(error)));
+                }
+                reqwest::get(ready).await?.error_for_status()?;
+                Ok(Some(Ok(())))
+            }
+        })
+        .await??;
+        Ok(controller)
+    }
+
+    /// Lets the name aegis.NAMESPACE, as senders are configured with it, lead to a controller that runs as a process:
+    /// through a Service, kube-proxy, and the machine's list of hosts in the place of a DNS.
+    pub async fn publish(&self, controller: &Controller) -> anyhow::Result<()> {
+        let (address, port) = (controller.address.ip(), controller.address.port());
+        let objects = json!({
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [
+                {
+                    "apiVersion": "v1", "kind": "Service", "metadata": {"name": "aegis"},
+                    "spec": {"ports": [{"name": "http", "port": 8080}]},
+                },
+                {
+                    "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                    "metadata": {"name": "aegis", "labels": {"kubernetes.io/service-name": "aegis"}},
+                    "addressType": "IPv4", "endpoints": [{"addresses": [address]}],
+                    "ports": [{"name": "http", "port": port}],
+                },
+            ],
+        });
+        self.cluster.apply(&self.namespace, &objects.to_string()).await?;
+        let words = ["get", "service", "aegis", "-n", &self.namespace, "-o", "jsonpath={.spec.clusterIP}"];
+        let service = self.cluster.kubectl(&words).await?;
+        let line = format!("echo '{service} aegis.{}' >> /etc/hosts", self.namespace);
+        self.cluster.machine.run("sh", ["-c", &line]).await?;
+        until("the Service leads to the controller", || async {
+            reqwest::get(format!("http://{service}:8080/readyz")).await?.error_for_status()?;
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// The alerts.
+    pub fn alerts(&self) -> Api<AegisAlert> {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    /// The Workflows, whatever made them.
+    pub fn workflows(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &workflow())
+    }
+
+    /// The one alert of a type.
+    pub async fn alert(&self, type_: &str) -> anyhow::Result<AegisAlert> {
+        let found = self.alerts().list(&ListParams::default().labels(&format!("alert-type={type_}"))).await?;
+        let names: Vec<String> = found.items.iter().map(|alert| alert.name_any()).collect();
+        ensure!(names.len() == 1, "expected one alert of type {type_}, found {names:?}");
+        found.items.into_iter().next().context("there is one")
+    }
+
+    /// Waits until the one alert of a type shows these words: triggerStatus and alertOpsStatus.
+    pub async fn until_alert(&self, type_: &str, trigger: &str, ops: &str) -> anyhow::Result<AegisAlert> {
+        until(&format!("the alert {type_} shows {trigger} {ops}"), || async {
+            let alert = self.alert(type_).await?;
+            let status = serde_json::to_value(&alert.status)?;
+            let word = |name: &str| status.pointer(&format!("/opsStatus/{name}")).and_then(Value::as_str).unwrap_or("");
+            let seen = (word("triggerStatus"), word("alertOpsStatus"));
+            ensure!(seen == (trigger, ops), "its status is {status}");
+            Ok(Some(alert.clone()))
+        })
+        .await
+    }
+
+    /// Takes the installation away as the guide says, while a controller still runs that can let go of what it holds.
+    pub async fn uninstall(self, mut controller: Controller) -> anyhow::Result<()> {
+        self.cluster.kubectl(&["delete", "aegisalert", "--all", "-n", &self.namespace]).await?;
+        let held = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
+        until("nothing is left that the controller holds", || async {
+            let words = ["get", "workflows.argoproj.io,jobs", "-n", &self.namespace, "-l", &held, "-o", "name"];
+            let left = self.cluster.kubectl(&words).await?;
+            ensure!(left.trim().is_empty(), "{} are left", left.trim());
+            Ok(Some(()))
+        })
+        .await?;
+        controller.running.stop().await?;
+        self.cluster.delete_namespace(&self.namespace).await
+    }
+
+    /// Removes the namespace by force: without a controller its Workflows keep their finalizers.
+    async fn clear(&self) -> anyhow::Result<()> {
+        let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));
+        for resource in [workflow(), jobs] {
+            let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
+            for object in api.list_metadata(&ListParams::default().labels(ALERT_LABEL)).await?.items {
+                api.patch_metadata(&object.name_any(), &PatchParams::default(), &release).await?;
+            }
+        }
+        self.cluster.delete_namespace(&self.namespace).await
+    }
+}
+
+/// A controller that runs as a process. Dropping it kills it.
+pub struct Controller {
+    address: SocketAddr,
+    /// The process.
+    pub running: Running,
+}
+
+impl Controller {
+    /// Where a path of it is reached.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Posts a body and returns the answer's code and text.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(u16, String)> {
+        let answer = reqwest::Client::new().post(self.url(path)).body(body.to_string()).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+}
+
+/// A file or folder of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
+}
+
+fn workflow() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow"))
+}

@@ -1,0 +1,55 @@
+//! The images that users' templates and Argo name, made here from a static busybox and our own builds of the programs.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Context as _;
+use kubectl_aegis::image::{Entry, Image, Layer, PATH};
+
+use super::node::PAUSE;
+use super::{Setup, argo};
+use crate::machine::Machine;
+use crate::needs;
+
+/// What stands in every cluster.
+pub(super) async fn import(setup: &Setup) -> anyhow::Result<()> {
+    let shell = Layer::of_shell(&needs::busybox()?)?;
+    let kubectl = Layer::of_kubectl(&setup.kubernetes.program("kubectl"))?;
+    let executor = Layer::of([Entry::file("bin/argoexec", 0o755, setup.argo.program("argoexec"))])?;
+    let images = [
+        // Its one process only has to live: the kubelet ends it with the pod.
+        image(PAUSE, &["/bin/sleep", "2147483647"], vec![shell.clone()])?,
+        image("busybox:latest", &[], vec![shell.clone()])?,
+        image("bitnami/kubectl:latest", &["kubectl"], vec![shell.clone(), kubectl])?,
+        image(&argo::executor_image(setup), &["argoexec"], vec![shell, executor])?,
+    ];
+    for image in images {
+        import_one(&setup.machine, &image).await?;
+    }
+    Ok(())
+}
+
+/// Gives an image to the node, under its full name.
+pub(super) async fn import_one(machine: &Machine, image: &Image) -> anyhow::Result<()> {
+    let archive = machine.folder().join("image.tar");
+    image.write(File::create(&archive)?).with_context(|| format!("could not write the image {}", image.name))?;
+    import_archive(machine, &archive).await?;
+    std::fs::remove_file(&archive)?;
+    Ok(())
+}
+
+/// Gives the image in an archive to the node.
+pub(super) async fn import_archive(machine: &Machine, archive: &Path) -> anyhow::Result<()> {
+    let archive = archive.display().to_string();
+    machine.run("ctr", ["--namespace", "k8s.io", "images", "import", &archive]).await?;
+    Ok(())
+}
+
+fn image(name: &str, entrypoint: &[&str], layers: Vec<Layer>) -> anyhow::Result<Image> {
+    let mut image = Image::new(name.parse()?);
+    image.entrypoint = entrypoint.iter().map(|word| (*word).to_owned()).collect();
+    image.cmd = if entrypoint.is_empty() { vec!["sh".to_owned()] } else { Vec::new() };
+    image.env.insert("PATH".to_owned(), PATH.to_owned());
+    image.layers = layers;
+    Ok(image)
+}

@@ -1,0 +1,104 @@
+//! A cluster without Argo: a template that is a Job runs, and one that is a Workflow says what is missing and mends
+//! itself once Argo is there.
+
+use anyhow::ensure;
+use serde_json::json;
+
+use super::Scenario;
+use crate::aegis::Aegis;
+use crate::cluster::Cluster;
+use crate::parts;
+use crate::wait::until;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "job-without-argo",
+    about: "without Argo's definitions a Job template runs; a Workflow waits, and runs once they are installed",
+    smoke: false,
+    parts: &[],
+    run: |cluster| Box::pin(async move { run(&cluster).await }),
+};
+
+const NAMESPACE: &str = "job-without-argo";
+
+const RULES: &str = "\
+apiVersion: aegis.io/v1alpha1
+kind: AegisAlertOpsRule
+metadata: {name: job}
+spec:
+  alertConditions: [{type: ^WantsJob$, status: Firing}]
+  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, name: job}
+---
+apiVersion: aegis.io/v1alpha1
+kind: AegisAlertOpsRule
+metadata: {name: workflow}
+spec:
+  alertConditions: [{type: ^WantsWorkflow$, status: Firing}]
+  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, name: workflow}
+---
+apiVersion: aegis.io/v1alpha1
+kind: AegisOpsTemplate
+metadata: {name: job}
+spec:
+  manifest: |
+    apiVersion: batch/v1
+    kind: Job
+    spec:
+      template:
+        spec:
+          serviceAccountName: aegis-workflow
+          restartPolicy: Never
+          containers:
+            - name: main
+              image: busybox:latest
+              command: [echo, \"{{.node}}\"]
+---
+apiVersion: aegis.io/v1alpha1
+kind: AegisOpsTemplate
+metadata: {name: workflow}
+spec:
+  manifest: |
+    apiVersion: argoproj.io/v1alpha1
+    kind: Workflow
+    spec:
+      serviceAccountName: aegis-workflow
+      entrypoint: main
+      templates:
+        - name: main
+          container:
+            image: busybox:latest
+            command: [echo, \"{{.node}}\"]
+";
+
+async fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    let definitions = parts::ensure(&parts::ARGO).await?.kept("crds").display().to_string();
+    let aegis = Aegis::install(cluster, NAMESPACE).await?;
+    cluster.kubectl(&["delete", "--wait", "-k", &definitions]).await?;
+    let shown = without_argo(cluster, &aegis).await;
+    // Whatever came of it, the next scenario finds Argo again.
+    cluster.kubectl(&["apply", "--server-side", "-k", &definitions]).await?;
+    let controller = shown?;
+    aegis.until_alert("WantsWorkflow", "Triggered", "Succeeded").await?;
+    aegis.uninstall(controller).await
+}
+
+async fn without_argo(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<crate::aegis::Controller> {
+    cluster.apply(NAMESPACE, RULES).await?;
+    let controller = aegis.start(8080, &[]).await?;
+    for type_ in ["WantsJob", "WantsWorkflow"] {
+        let body = json!({
+            "type": type_, "status": "Firing", "fingerprint": type_,
+            "involvedObject": {"kind": "Node", "name": Cluster::NODE}, "details": {"node": Cluster::NODE},
+        });
+        let (code, answer) = controller.post("/default/alert", &body).await?;
+        ensure!(code == 200, "the webhook answered {code}: {answer}");
+    }
+    aegis.until_alert("WantsJob", "Triggered", "Succeeded").await?;
+    until("the other alert says that Argo is missing", || async {
+        let status = serde_json::to_value(&aegis.alert("WantsWorkflow").await?.status)?;
+        let reason = status.pointer("/verdict/reason").and_then(|word| word.as_str());
+        ensure!(reason == Some("ExecutorMissing"), "its status is {status}");
+        Ok(Some(()))
+    })
+    .await?;
+    Ok(controller)
+}

@@ -1,0 +1,127 @@
+//! The leader is killed, without a chance to tidy up, while it acts; another takes over; each incident gets one Workflow.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use serde_json::json;
+
+use super::Scenario;
+use crate::aegis::{Aegis, Controller};
+use crate::audit;
+use crate::cluster::Cluster;
+use crate::wait::until;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "kill-9",
+    about: "the leader is killed with SIGKILL while it acts, three times over: one Workflow for each incident",
+    smoke: true,
+    parts: &[],
+    run: |cluster| Box::pin(async move { run(&cluster).await }),
+};
+
+const NAMESPACE: &str = "kill-9";
+const INCIDENTS: usize = 6;
+/// Short, so that a successor need not wait long.
+const LEASE: [&str; 6] = ["--lease.duration", "3s", "--lease.renew-deadline", "2s", "--lease.retry-period", "500ms"];
+
+const RULE: &str = "\
+apiVersion: aegis.io/v1alpha1
+kind: AegisAlertOpsRule
+metadata: {name: wait}
+spec:
+  alertConditions: [{type: NodeFails, status: Firing}]
+  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, name: wait}
+---
+apiVersion: aegis.io/v1alpha1
+kind: AegisOpsTemplate
+metadata: {name: wait}
+spec:
+  manifest: |
+    apiVersion: argoproj.io/v1alpha1
+    kind: Workflow
+    spec:
+      serviceAccountName: aegis-workflow
+      entrypoint: main
+      templates:
+        - name: main
+          container:
+            image: busybox:latest
+            command: [echo, \"{{.node}}\"]
+";
+
+/// Whether a moment has come, by how many Workflows are made and how many alerts have succeeded.
+type Come = fn(usize, usize) -> bool;
+
+async fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    let aegis = Aegis::install(cluster, NAMESPACE).await?;
+    cluster.apply(NAMESPACE, RULE).await?;
+    let mut controller = aegis.start(8080, &LEASE).await?;
+    send(&controller).await?;
+    // Killed at three moments: when the first Workflow has just been made, when all have, and when the first has ended.
+    let moments: [(&str, Come); 3] = [
+        ("the first Workflow is made", |made, _| made >= 1),
+        ("all Workflows are made", |made, _| made >= INCIDENTS),
+        ("the first outcome stands in status", |_, ended| ended >= 1),
+    ];
+    for (what, come) in moments {
+        until(what, || async {
+            let made = aegis.workflows().list_metadata(&ListParams::default()).await?.items.len();
+            let ended = ended(&aegis).await?;
+            Ok(come(made, ended).then_some(()))
+        })
+        .await?;
+        controller.running.kill().await?;
+        controller = aegis.start(8080, &LEASE).await?;
+        // A sender that got no answer sends again.
+        send(&controller).await?;
+    }
+    until("every incident has succeeded", || async {
+        let ended = ended(&aegis).await?;
+        ensure!(ended == INCIDENTS, "{ended} of {INCIDENTS} have");
+        Ok(Some(()))
+    })
+    .await?;
+
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    for request in audit::requests(cluster)? {
+        if request.is_success() && request.is("create", "workflows", NAMESPACE) {
+            let name = request.name().context("a creation without a name")?;
+            // The alert's name, and 9 characters of the Workflow's own.
+            let alert = name.get(..name.len().saturating_sub(9)).unwrap_or_default();
+            *made.entry(alert.to_owned()).or_default() += 1;
+        }
+    }
+    let alerts = aegis.alerts().list(&ListParams::default()).await?.items;
+    let want: BTreeMap<String, usize> = alerts.iter().map(|alert| (alert.name_any(), 1)).collect();
+    ensure!(alerts.len() == INCIDENTS, "{} alerts are stored for {INCIDENTS} incidents", alerts.len());
+    ensure!(made == want, "the API server accepted these creations of Workflows: {made:#?}");
+    aegis.uninstall(controller).await
+}
+
+async fn send(controller: &Controller) -> anyhow::Result<()> {
+    for nth in 0..INCIDENTS {
+        let node = format!("n{nth}");
+        let body = json!({
+            "type": "NodeFails", "status": "Firing", "fingerprint": format!("f{nth}"),
+            "involvedObject": {"kind": "Node", "name": node}, "details": {"node": node},
+        });
+        let (code, answer) = controller.post("/default/alert", &body).await?;
+        ensure!(code == 200, "the webhook answered {code}: {answer}");
+    }
+    Ok(())
+}
+
+/// How many alerts have succeeded.
+async fn ended(aegis: &Aegis<'_>) -> anyhow::Result<usize> {
+    let alerts = aegis.alerts().list(&ListParams::default()).await?.items;
+    let mut ended = 0;
+    for alert in alerts {
+        let status = serde_json::to_value(&alert.status)?;
+        if status.pointer("/opsStatus/alertOpsStatus").is_some_and(|word| word == "Succeeded") {
+            ended += 1;
+        }
+    }
+    Ok(ended)
+}

@@ -1,0 +1,32 @@
+//! What is shown on the real cluster, in the order in which it runs. Each scenario has a namespace of its own.
+
+mod contract;
+mod custom_json;
+mod job_without_argo;
+mod kill_9;
+mod seed_loop;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::cluster::Cluster;
+use crate::parts::Recipe;
+
+/// A scenario.
+pub struct Scenario {
+    /// How it is called on the command line.
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub about: &'static str,
+    /// Whether it belongs to the few that always run.
+    pub smoke: bool,
+    /// Parts that it needs beside those of the cluster.
+    pub parts: &'static [&'static Recipe],
+    /// Runs it.
+    pub run: fn(Arc<Cluster>) -> BoxFuture<'static, anyhow::Result<()>>,
+}
+
+/// All scenarios, in order.
+pub static ALL: [Scenario; 5] =
+    [contract::SCENARIO, seed_loop::SCENARIO, kill_9::SCENARIO, custom_json::SCENARIO, job_without_argo::SCENARIO];
