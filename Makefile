@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check fmt lint deny generate bench package images cluster cluster-down e2e e2e-smoke e2e-build rust
+.PHONY: help demo test check fmt lint deny generate bench package images cluster cluster-down e2e e2e-smoke e2e-build e2e-program rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ images: rust ## Make the container images, without Docker
 cluster: e2e-build ## Start a real cluster, built from source, and leave it running
 	@target/debug/aegis-e2e up
 
-cluster-down: e2e-build ## End that cluster and remove every trace of it
+cluster-down: e2e-program ## End that cluster and remove every trace of it
 	@target/debug/aegis-e2e down
 
 e2e: e2e-build ## Run every scenario on a real cluster, or E2E=NAME alone
@@ -51,7 +51,9 @@ e2e: e2e-build ## Run every scenario on a real cluster, or E2E=NAME alone
 e2e-smoke: e2e-build ## Run the scenarios that must always pass
 	@target/debug/aegis-e2e run --smoke
 
-e2e-build: rust
+e2e-build: images e2e-program
+
+e2e-program: rust
 	@$(CARGO) build --quiet --locked -p aegis-e2e -p aegis-controller
 
 rust:

@@ -1,13 +1,14 @@
 //! The images that users' templates and Argo name, made here from a static busybox and our own builds of the programs.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use kubectl_aegis::image::{Entry, Image, Layer, PATH};
 
 use super::node::PAUSE;
 use super::{Setup, argo};
+use crate::aegis::repository;
 use crate::machine::Machine;
 use crate::needs;
 
@@ -26,11 +27,24 @@ pub(super) async fn import(setup: &Setup) -> anyhow::Result<()> {
     for image in images {
         import_one(&setup.machine, &image).await?;
     }
+    for archive in ours()? {
+        import_archive(&setup.machine, &archive).await?;
+    }
     Ok(())
 }
 
+/// The archives of the project's own images, as `make images` writes them.
+pub(super) fn ours() -> anyhow::Result<Vec<PathBuf>> {
+    let folder = repository("target/images");
+    let archives = ["aegis.tar", "aegis-sop.tar"].map(|name| folder.join(name));
+    for archive in &archives {
+        ensure!(archive.is_file(), "{} is missing: `make images` makes it", archive.display());
+    }
+    Ok(archives.into())
+}
+
 /// Gives an image to the node, under its full name.
-pub(super) async fn import_one(machine: &Machine, image: &Image) -> anyhow::Result<()> {
+async fn import_one(machine: &Machine, image: &Image) -> anyhow::Result<()> {
     let archive = machine.folder().join("image.tar");
     image.write(File::create(&archive)?).with_context(|| format!("could not write the image {}", image.name))?;
     import_archive(machine, &archive).await?;
@@ -39,7 +53,7 @@ pub(super) async fn import_one(machine: &Machine, image: &Image) -> anyhow::Resu
 }
 
 /// Gives the image in an archive to the node.
-pub(super) async fn import_archive(machine: &Machine, archive: &Path) -> anyhow::Result<()> {
+async fn import_archive(machine: &Machine, archive: &Path) -> anyhow::Result<()> {
     let archive = archive.display().to_string();
     machine.run("ctr", ["--namespace", "k8s.io", "images", "import", &archive]).await?;
     Ok(())

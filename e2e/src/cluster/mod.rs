@@ -45,6 +45,7 @@ impl Cluster {
 
     /// Starts a cluster whose state is in a folder of its own. If that fails nothing is left but logs.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        images::ours()?;
         let kubernetes = parts::ensure(&parts::KUBERNETES).await?;
         let etcd = parts::ensure(&parts::ETCD).await?;
         let argo = parts::ensure(&parts::ARGO).await?;
