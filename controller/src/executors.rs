@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use aegis_crds::names;
 use aegis_engine::plan::STOPPED_ANNOTATION;
 
-use crate::cache::{Kept, Objects};
+use crate::cache::{self, Kept, Objects};
 
 /// Argo's Workflow. Of its content only the metadata is ever held; what to run is written as JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -158,4 +158,5 @@ fn trim_metadata(meta: &mut ObjectMeta) {
     meta.self_link = None;
     meta.generate_name = None;
     meta.generation = None;
+    cache::shrink(meta);
 }

@@ -12,6 +12,7 @@ mod wire;
 pub use books::{Book, Compiled};
 pub use changes::Changes;
 pub use feed::{OnInvalid, Options, Source};
+pub(crate) use objects::shrink;
 pub use objects::{Kept, Key, Objects};
 pub use wire::Wire;
 
@@ -35,6 +36,14 @@ pub type Templates = Compiled<TemplateBook>;
 
 impl Kept for AegisAlert {
     const KIND: &'static str = "AegisAlert";
+
+    fn trim(&mut self) {
+        objects::trim_metadata(&mut self.metadata);
+        if let Some(status) = &mut self.status {
+            status.actions.shrink_to_fit();
+            status.conditions.shrink_to_fit();
+        }
+    }
 
     /// The fingerprint label; that of the spec where the label is missing, as on alerts written by hand.
     fn index(&self) -> Option<String> {

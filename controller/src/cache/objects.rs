@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
@@ -17,18 +18,29 @@ pub trait Kept: ResourceExt + Send + Sync + 'static {
 
     /// Drops what no decision needs. The default drops what only kubectl and the API server use.
     fn trim(&mut self) {
-        let meta = self.meta_mut();
-        meta.managed_fields = None;
-        meta.self_link = None;
-        if let Some(annotations) = &mut meta.annotations {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        }
+        trim_metadata(self.meta_mut());
     }
 
     /// The value that the object is found by beside its name.
     fn index(&self) -> Option<String> {
         None
     }
+}
+
+/// Drops what only kubectl and the API server use, and the room that lists of one kept when they were read.
+pub(super) fn trim_metadata(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+    meta.self_link = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    shrink(meta);
+}
+
+/// Gives back what lists hold beyond what is in them: room for four, where most have one, for every object that is kept.
+pub(crate) fn shrink(meta: &mut ObjectMeta) {
+    meta.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
+    meta.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
 }
 
 /// The place of an object. Objects of the cluster have an empty namespace.
