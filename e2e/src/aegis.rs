@@ -26,20 +26,26 @@ pub struct Aegis<'a> {
 impl<'a> Aegis<'a> {
     /// Installs definitions and roles in a fresh namespace. What an earlier scenario left there is cleared away.
     pub async fn install(cluster: &'a Cluster, namespace: &str) -> anyhow::Result<Self> {
-        let aegis = Self { cluster, namespace: namespace.to_owned() };
         let definitions = repository("manifest/install").display().to_string();
         cluster.kubectl(&["apply", "-f", &definitions]).await?;
         cluster.kubectl(&["wait", "--for=condition=Established", "-f", &definitions]).await?;
-        aegis.clear().await?;
-        // A scenario that failed may have left the node cordoned.
-        cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
-        cluster.make_namespace(namespace).await?;
+        let aegis = Self::fresh(cluster, namespace).await?;
         for file in ["controller-role.yaml", "workflow-role.yaml", "user-roles.yaml"] {
             let text = fs::read_to_string(repository("manifest/deploy").join(file))?;
             // The bindings for the whole cluster name the namespace themselves.
             let text = text.replace("namespace: monitoring", &format!("namespace: {namespace}"));
             cluster.apply(namespace, &text).await?;
         }
+        Ok(aegis)
+    }
+
+    /// A fresh namespace in which the scenario installs what it wants to.
+    pub async fn fresh(cluster: &'a Cluster, namespace: &str) -> anyhow::Result<Self> {
+        let aegis = Self { cluster, namespace: namespace.to_owned() };
+        aegis.clear().await?;
+        // A scenario that failed may have left the node cordoned.
+        cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
+        cluster.make_namespace(namespace).await?;
         Ok(aegis)
     }
 
@@ -141,6 +147,13 @@ impl<'a> Aegis<'a> {
 
     /// Takes the installation away as the guide says, while a controller still runs that can let go of what it holds.
     pub async fn uninstall(self, mut controller: Controller) -> anyhow::Result<()> {
+        self.let_go().await?;
+        controller.running.stop().await?;
+        self.delete().await
+    }
+
+    /// Deletes the alerts and waits until the controller that runs has let go of what it holds.
+    pub async fn let_go(&self) -> anyhow::Result<()> {
         self.cluster.kubectl(&["delete", "aegisalert", "--all", "-n", &self.namespace]).await?;
         let held = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
         until("nothing is left that the controller holds", || async {
@@ -149,8 +162,11 @@ impl<'a> Aegis<'a> {
             ensure!(left.trim().is_empty(), "{} are left", left.trim());
             Ok(Some(()))
         })
-        .await?;
-        controller.running.stop().await?;
+        .await
+    }
+
+    /// Deletes the namespace, in which nothing may be held any more.
+    pub async fn delete(self) -> anyhow::Result<()> {
         self.cluster.delete_namespace(&self.namespace).await
     }
 

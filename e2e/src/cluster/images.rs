@@ -21,7 +21,9 @@ pub(super) async fn import(setup: &Setup) -> anyhow::Result<()> {
         // Its one process only has to live: the kubelet ends it with the pod.
         image(PAUSE, &["/bin/sleep", "2147483647"], vec![shell.clone()])?,
         image("busybox:latest", &[], vec![shell.clone()])?,
-        image("bitnami/kubectl:latest", &["kubectl"], vec![shell.clone(), kubectl])?,
+        image("bitnami/kubectl:latest", &["kubectl"], vec![shell.clone(), kubectl.clone()])?,
+        // What the examples name, with the real kubectl; a scenario puts the image that is shipped in its place.
+        image(concat!("aegis-sop:", env!("CARGO_PKG_VERSION")), &[], vec![shell.clone(), kubectl])?,
         image(&argo::executor_image(setup), &["argoexec"], vec![shell, executor])?,
     ];
     for image in images {

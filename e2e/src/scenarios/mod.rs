@@ -2,6 +2,7 @@
 
 mod contract;
 mod custom_json;
+mod install;
 mod job_without_argo;
 mod kill_9;
 mod seed_loop;
@@ -28,5 +29,11 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 5] =
-    [contract::SCENARIO, seed_loop::SCENARIO, kill_9::SCENARIO, custom_json::SCENARIO, job_without_argo::SCENARIO];
+pub static ALL: [Scenario; 6] = [
+    contract::SCENARIO,
+    install::SCENARIO,
+    seed_loop::SCENARIO,
+    kill_9::SCENARIO,
+    custom_json::SCENARIO,
+    job_without_argo::SCENARIO,
+];
