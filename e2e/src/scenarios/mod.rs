@@ -2,6 +2,7 @@
 
 mod contract;
 mod custom_json;
+mod injection;
 mod install;
 mod job_without_argo;
 mod kill_9;
@@ -29,11 +30,12 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 6] = [
+pub static ALL: [Scenario; 7] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
     kill_9::SCENARIO,
+    injection::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
 ];
