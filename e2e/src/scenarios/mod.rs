@@ -6,6 +6,7 @@ mod injection;
 mod install;
 mod job_without_argo;
 mod kill_9;
+mod kubectl;
 mod seed_loop;
 
 use std::sync::Arc;
@@ -30,12 +31,13 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 7] = [
+pub static ALL: [Scenario; 8] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
     kill_9::SCENARIO,
     injection::SCENARIO,
+    kubectl::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
 ];
