@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aegis_crds::AegisAlert;
-use aegis_crds::names::{ALERT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use aegis_crds::names::{MANAGED_BY, MANAGED_BY_LABEL};
 use anyhow::{Context as _, ensure};
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -173,10 +173,11 @@ impl<'a> Aegis<'a> {
     /// Removes the namespace by force: without a controller its Workflows keep their finalizers.
     async fn clear(&self) -> anyhow::Result<()> {
         let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
         let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));
         for resource in [workflow(), jobs] {
             let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
-            for object in api.list_metadata(&ListParams::default().labels(ALERT_LABEL)).await?.items {
+            for object in api.list_metadata(&ours).await?.items {
                 api.patch_metadata(&object.name_any(), &PatchParams::default(), &release).await?;
             }
         }

@@ -8,6 +8,7 @@ mod job_without_argo;
 mod kill_9;
 mod kubectl;
 mod seed_loop;
+mod upgrade;
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 8] = [
+pub static ALL: [Scenario; 9] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -40,4 +41,5 @@ pub static ALL: [Scenario; 8] = [
     kubectl::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
+    upgrade::SCENARIO,
 ];
