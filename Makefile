@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check fmt lint deny generate bench package images cluster cluster-down e2e e2e-smoke e2e-build e2e-program rust
+.PHONY: help demo test check fmt lint deny generate bench package images cluster cluster-down e2e e2e-smoke e2e-build e2e-images e2e-program rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,10 @@ e2e: e2e-build ## Run every scenario on a real cluster, or E2E=NAME alone
 e2e-smoke: e2e-build ## Run the scenarios that must always pass
 	@target/debug/aegis-e2e run --smoke
 
-e2e-build: images e2e-program
+e2e-build: e2e-images e2e-program
+
+e2e-images: rust
+	@AEGIS_PROFILE=$${AEGIS_PROFILE:-dev} scripts/images target/e2e-images
 
 e2e-program: rust
 	@$(CARGO) build --quiet --locked -p aegis-e2e -p aegis-controller

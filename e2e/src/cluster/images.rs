@@ -21,9 +21,7 @@ pub(super) async fn import(setup: &Setup) -> anyhow::Result<()> {
         // Its one process only has to live: the kubelet ends it with the pod.
         image(PAUSE, &["/bin/sleep", "2147483647"], vec![shell.clone()])?,
         image("busybox:latest", &[], vec![shell.clone()])?,
-        image("bitnami/kubectl:latest", &["kubectl"], vec![shell.clone(), kubectl.clone()])?,
-        // What the examples name, with the real kubectl; a scenario puts the image that is shipped in its place.
-        image(concat!("aegis-sop:", env!("CARGO_PKG_VERSION")), &[], vec![shell.clone(), kubectl])?,
+        image("bitnami/kubectl:latest", &["kubectl"], vec![shell.clone(), kubectl])?,
         image(&argo::executor_image(setup), &["argoexec"], vec![shell, executor])?,
     ];
     for image in images {
@@ -35,12 +33,13 @@ pub(super) async fn import(setup: &Setup) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The archives of the project's own images, as `make images` writes them.
+/// The archives of the project's own images. `make e2e` has scripts/images write them from a build that is not optimised:
+/// a release takes minutes more, and what is shown on the cluster does not depend on it.
 pub(super) fn ours() -> anyhow::Result<Vec<PathBuf>> {
-    let folder = repository("target/images");
+    let folder = repository("target/e2e-images");
     let archives = ["aegis.tar", "aegis-sop.tar"].map(|name| folder.join(name));
     for archive in &archives {
-        ensure!(archive.is_file(), "{} is missing: `make images` makes it", archive.display());
+        ensure!(archive.is_file(), "{} is missing: `make e2e-images` makes it", archive.display());
     }
     Ok(archives.into())
 }

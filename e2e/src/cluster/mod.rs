@@ -115,11 +115,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// Gives the node the image in an archive.
-    pub async fn import(&self, archive: &Path) -> anyhow::Result<()> {
-        images::import_archive(&self.machine, archive).await
-    }
-
     /// Makes a namespace and waits until pods can be made in it.
     pub async fn make_namespace(&self, name: &str) -> anyhow::Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());

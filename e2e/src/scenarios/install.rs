@@ -1,8 +1,6 @@
 //! The installation as the README has it: the Deployment in the real kubelet, from the image that scripts/images makes;
 //! and where Pod Security "restricted" is enforced, with the procedures in another namespace.
 
-use std::process::Stdio;
-
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
@@ -27,27 +25,8 @@ const RESTRICTED: &str = "install-restricted";
 const PUBLISH: &str = "install-publish";
 
 async fn run(cluster: &Cluster) -> anyhow::Result<()> {
-    let images = images().await?;
-    for archive in ["aegis.tar", "aegis-sop.tar"] {
-        cluster.import(&images.join(archive)).await?;
-    }
     in_one_namespace(cluster).await.context("in one namespace")?;
     apart(cluster).await.context("in a namespace that enforces restricted")
-}
-
-/// Makes the images and returns the folder of their archives.
-async fn images() -> anyhow::Result<std::path::PathBuf> {
-    let folder = repository("target/e2e-images");
-    let mut script = tokio::process::Command::new(repository("scripts/images"));
-    script.arg(&folder).stdin(Stdio::null());
-    // The release build takes minutes more, and what is shown here does not depend on it.
-    if std::env::var_os("AEGIS_PROFILE").is_none() {
-        script.env("AEGIS_PROFILE", "dev");
-    }
-    let output = script.kill_on_drop(true).output().await?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "scripts/images failed: {}", told.trim());
-    Ok(folder)
 }
 
 /// Everything in one namespace, as the compatible system's users have it: Pod Security can only warn there, since
@@ -69,7 +48,7 @@ async fn in_one_namespace(cluster: &Cluster) -> anyhow::Result<()> {
     aegis.until_alert("NodeHasEmergencyEvent", "Triggered", "Succeeded").await?;
     cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
     // As from a laptop: through the API server's proxy.
-    let body = repository("target/e2e-images/alert.json");
+    let body = cluster.machine.folder().join("alert.json");
     std::fs::write(&body, alert("Laptop").to_string())?;
     let path = format!("/api/v1/namespaces/{NAMESPACE}/services/aegis:8080/proxy/default/alert");
     let answer = cluster.kubectl(&["create", "--raw", &path, "-f", &body.display().to_string()]).await?;
