@@ -101,7 +101,8 @@ impl Rounds {
 
 struct Store<K> {
     entries: HashMap<Key, Entry<K>>,
-    index: HashMap<String, BTreeSet<Key>>,
+    /// Index value and place. One tree, since most values have one object and a set for each would mostly be empty room.
+    index: BTreeSet<(String, Key)>,
     scopes: Vec<Scope>,
     subscribers: Vec<Weak<Pending>>,
     size: Gauge,
@@ -123,7 +124,7 @@ impl<K: Kept> Objects<K> {
     pub(crate) fn new(namespaces: Vec<Option<String>>, size: Gauge) -> Self {
         let rounds = namespaces.iter().map(|_| Rounds::new()).collect();
         let scopes = namespaces.into_iter().map(|namespace| Scope { namespace, seen: 0 }).collect();
-        let store = Store { entries: HashMap::new(), index: HashMap::new(), scopes, subscribers: Vec::new(), size };
+        let store = Store { entries: HashMap::new(), index: BTreeSet::new(), scopes, subscribers: Vec::new(), size };
         Self { shared: Arc::new(Shared { store: RwLock::new(store), rounds }) }
     }
 
@@ -145,7 +146,8 @@ impl<K: Kept> Objects<K> {
     /// The objects of that index value, by namespace and name.
     pub fn indexed(&self, value: &str) -> Vec<Arc<K>> {
         let store = self.read();
-        let keys = store.index.get(value).into_iter().flatten();
+        let from = (value.to_owned(), Key::new("", ""));
+        let keys = store.index.range(from..).take_while(|(index, _)| index == value).map(|(_, key)| key);
         keys.filter_map(|key| store.entries.get(key)).map(|entry| entry.object.clone()).collect()
     }
 
@@ -290,9 +292,7 @@ impl<K: Kept> Store<K> {
         let old_index = old.and_then(|old| old.object.index());
         if old_index != index {
             self.unindex(old_index, &key);
-            if let Some(index) = index {
-                self.index.entry(index).or_default().insert(key.clone());
-            }
+            self.index.extend(index.map(|index| (index, key.clone())));
         }
         self.tell(&key);
     }
@@ -313,12 +313,8 @@ impl<K: Kept> Store<K> {
     }
 
     fn unindex(&mut self, index: Option<String>, key: &Key) {
-        let Some(index) = index else { return };
-        if let Some(keys) = self.index.get_mut(&index) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.index.remove(&index);
-            }
+        if let Some(index) = index {
+            self.index.remove(&(index, key.clone()));
         }
     }
 
