@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cache::{Kept, Key, Objects};
+use crate::cache::{Book, Compiled, Kept, Key, Objects};
 use crate::context::{self, FIELD_MANAGER, Failure, Lead};
 use crate::queue::{Lane, Queue};
 
@@ -50,16 +50,24 @@ pub struct Verdict<'a> {
     pub observed_generation: Option<i64>,
 }
 
-/// Judges every definition in the cache, and each one again when it changes, until `stop`.
-pub async fn watch<K: Definition>(lead: Arc<Lead>, cache: Objects<K>, stop: CancellationToken) {
+/// Judges every definition in the cache, and each one again when it changes, until `stop`. One that is Recorded is in
+/// force: an alert that comes after that meets it.
+pub async fn watch<B: Book<Object: Definition>>(lead: Arc<Lead>, compiled: Compiled<B>, stop: CancellationToken) {
+    let cache = compiled.objects();
     let queue = Arc::new(Queue::new());
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
         workers.spawn(work(lead.clone(), cache.clone(), queue.clone(), stop.clone()));
     }
     let mut changes = cache.subscribe();
-    while let Some(key) = stop.run_until_cancelled(changes.next()).await {
-        queue.push(key, Lane::Fresh);
+    while let Some(first) = stop.run_until_cancelled(changes.next()).await {
+        let changed: Vec<Key> = std::iter::once(first).chain(std::iter::from_fn(|| changes.try_next())).collect();
+        if stop.run_until_cancelled(compiled.caught_up()).await.is_none() {
+            break;
+        }
+        for key in changed {
+            queue.push(key, Lane::Fresh);
+        }
     }
     while workers.join_next().await.is_some() {}
 }

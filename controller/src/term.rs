@@ -43,8 +43,8 @@ pub async fn serve(context: Context, term: Term, stop: CancellationToken) {
     let mut tasks = JoinSet::new();
     tasks.spawn(alert::drive(lead.clone(), stop.clone()));
     tasks.spawn(takeover::follow(lead.clone(), stop.clone()));
-    tasks.spawn(definition::watch(lead.clone(), lead.context.rules.objects().clone(), stop.clone()));
-    tasks.spawn(definition::watch(lead.clone(), lead.templates.objects().clone(), stop.clone()));
+    tasks.spawn(definition::watch(lead.clone(), lead.context.rules.clone(), stop.clone()));
+    tasks.spawn(definition::watch(lead.clone(), lead.templates.clone(), stop.clone()));
     while stop.run_until_cancelled(tokio::time::sleep(tally::FLUSH)).await.is_some() {
         lead.counts.flush(&lead).await;
     }

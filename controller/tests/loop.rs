@@ -12,6 +12,7 @@ mod common;
 
 use std::time::Duration;
 
+use aegis_crds::AegisAlertOpsRule;
 use aegis_crds::alert::AlertOpsStatus;
 use aegis_sandbox::agent::{SimulatorOptions, Writes};
 use aegis_sandbox::{Action, Match, Options, Rule, Verb, When};
@@ -19,6 +20,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use common::mirror::Mirror;
 use common::objects::{self, seed_alert, seed_resolved, seed_rule, seed_template};
 use common::{COMPONENT, Cluster, Controller, options, reads, settings, until};
 
@@ -35,6 +37,23 @@ fn slowly() -> SimulatorOptions {
         run_time: Duration::from_millis(300),
         ..SimulatorOptions::default()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_recorded_is_in_force() {
+    let cluster = Cluster::start().await;
+    let controller = Controller::start(&cluster).await;
+    let rules = Mirror::start(cluster.rules());
+    cluster.apply(seed_template()).await;
+    cluster.apply(seed_rule()).await;
+    // Told by a watch: the alert comes as soon after that as anybody can send it.
+    let recorded = |rule: &AegisAlertOpsRule| rule.status.as_ref()?.status.clone().filter(|word| word == "Recorded");
+    rules.until("the rule is recorded", |seen| recorded(seen.now.get("nodehasemergencyevent")?)).await;
+    controller.send("/default/alert", seed_alert()).await;
+    cluster.alert_reads("Triggered", "Pending").await;
+    let writes = cluster.sandbox.requests().matching(&Match::any().writes().resource("aegisalerts"));
+    assert_eq!(writes.len(), 2, "stored, then told that it acts, and nothing in between: {writes:#?}");
+    controller.stop().await;
 }
 
 /// The whole cost of an alert that a rule matches, whose Workflow is seen in every phase, and succeeds.
