@@ -132,14 +132,12 @@ impl<'a> Aegis<'a> {
         found.items.into_iter().next().context("there is one")
     }
 
-    /// Waits until the one alert of a type shows these words: triggerStatus and alertOpsStatus.
+    /// Waits until the one alert of a type shows these [`words`].
     pub async fn until_alert(&self, type_: &str, trigger: &str, ops: &str) -> anyhow::Result<AegisAlert> {
         until(&format!("the alert {type_} shows {trigger} {ops}"), || async {
             let alert = self.alert(type_).await?;
             let status = serde_json::to_value(&alert.status)?;
-            let word = |name: &str| status.pointer(&format!("/opsStatus/{name}")).and_then(Value::as_str).unwrap_or("");
-            let seen = (word("triggerStatus"), word("alertOpsStatus"));
-            ensure!(seen == (trigger, ops), "its status is {status}");
+            ensure!(words(&status) == (trigger, ops), "its status is {status}");
             Ok(Some(alert.clone()))
         })
         .await
@@ -198,11 +196,27 @@ impl Controller {
         format!("http://{}{path}", self.address)
     }
 
-    /// Posts a body and returns the answer's code and text.
-    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(u16, String)> {
-        let answer = reqwest::Client::new().post(self.url(path)).body(body.to_string()).send().await?;
-        Ok((answer.status().as_u16(), answer.text().await?))
+    /// Posts an alert in the custom format, which must be taken.
+    pub async fn send(&self, alert: &Value) -> anyhow::Result<()> {
+        let answer = reqwest::Client::new().post(self.url("/default/alert")).body(alert.to_string()).send().await?;
+        let (code, answer) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(code == 200, "the webhook answered {code}: {answer}");
+        Ok(())
     }
+}
+
+/// A firing alert about a node, in the custom format.
+pub fn node_alert(type_: &str, fingerprint: &str, node: &str) -> Value {
+    json!({
+        "type": type_, "status": "Firing", "fingerprint": fingerprint,
+        "involvedObject": {"kind": "Node", "name": node}, "details": {"node": node},
+    })
+}
+
+/// What a status says in two words: triggerStatus and alertOpsStatus.
+pub fn words(status: &Value) -> (&str, &str) {
+    let word = |path: &str| status.pointer(path).and_then(Value::as_str).unwrap_or("");
+    (word("/opsStatus/triggerStatus"), word("/opsStatus/alertOpsStatus"))
 }
 
 /// A file or folder of the repository.

@@ -2,10 +2,10 @@
 //! and where Pod Security "restricted" is enforced, with the procedures in another namespace.
 
 use anyhow::{Context as _, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Scenario;
-use crate::aegis::{Aegis, repository};
+use crate::aegis::{Aegis, node_alert, repository};
 use crate::cluster::Cluster;
 use crate::wait::{until, until_equal};
 
@@ -49,7 +49,7 @@ async fn in_one_namespace(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
     // As from a laptop: through the API server's proxy.
     let body = cluster.machine.folder().join("alert.json");
-    std::fs::write(&body, alert("Laptop").to_string())?;
+    std::fs::write(&body, node_alert("Laptop", "Laptop", Cluster::NODE).to_string())?;
     let path = format!("/api/v1/namespaces/{NAMESPACE}/services/aegis:8080/proxy/default/alert");
     let answer = cluster.kubectl(&["create", "--raw", &path, "-f", &body.display().to_string()]).await?;
     ensure!(answer.contains("\"code\":200"), "the answer through the proxy is {answer}");
@@ -141,7 +141,7 @@ async fn pods(cluster: &Cluster, namespace: &str, output: &str) -> anyhow::Resul
 async fn send_through_service(cluster: &Cluster, namespace: &str, type_: &str) -> anyhow::Result<()> {
     let words = ["get", "service", "aegis", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"];
     let url = format!("http://{}:8080/default/alert", cluster.kubectl(&words).await?);
-    let body = alert(type_).to_string();
+    let body = node_alert(type_, type_, Cluster::NODE).to_string();
     let answer = until("the Service takes an alert", || async {
         let curl = ["--silent", "--show-error", "--fail-with-body", &url, "-d", &body];
         Ok(Some(cluster.machine.run("curl", curl).await?))
@@ -149,13 +149,6 @@ async fn send_through_service(cluster: &Cluster, namespace: &str, type_: &str) -
     .await?;
     ensure!(answer.contains("\"code\":200"), "the answer through the Service is {answer}");
     Ok(())
-}
-
-fn alert(type_: &str) -> Value {
-    json!({
-        "type": type_, "status": "Firing", "fingerprint": type_,
-        "involvedObject": {"kind": "Node", "name": Cluster::NODE}, "details": {"node": Cluster::NODE},
-    })
 }
 
 /// Takes it away again: alerts first, then the Deployment with its pods, and with the namespace its rights at last.

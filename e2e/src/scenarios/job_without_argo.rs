@@ -2,10 +2,9 @@
 //! itself once Argo is there.
 
 use anyhow::ensure;
-use serde_json::json;
 
 use super::Scenario;
-use crate::aegis::Aegis;
+use crate::aegis::{Aegis, Controller, node_alert};
 use crate::cluster::Cluster;
 use crate::parts;
 use crate::wait::until;
@@ -81,16 +80,11 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     aegis.uninstall(controller).await
 }
 
-async fn without_argo(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<crate::aegis::Controller> {
+async fn without_argo(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<Controller> {
     cluster.apply(NAMESPACE, RULES).await?;
     let controller = aegis.start(8080, &[]).await?;
     for type_ in ["WantsJob", "WantsWorkflow"] {
-        let body = json!({
-            "type": type_, "status": "Firing", "fingerprint": type_,
-            "involvedObject": {"kind": "Node", "name": Cluster::NODE}, "details": {"node": Cluster::NODE},
-        });
-        let (code, answer) = controller.post("/default/alert", &body).await?;
-        ensure!(code == 200, "the webhook answered {code}: {answer}");
+        controller.send(&node_alert(type_, type_, Cluster::NODE)).await?;
     }
     aegis.until_alert("WantsJob", "Triggered", "Succeeded").await?;
     until("the other alert says that Argo is missing", || async {

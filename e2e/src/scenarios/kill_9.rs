@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use serde_json::json;
 
 use super::Scenario;
-use crate::aegis::{Aegis, Controller};
+use crate::aegis::{Aegis, Controller, node_alert, words};
 use crate::audit;
 use crate::cluster::Cluster;
 use crate::wait::until;
@@ -102,13 +101,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
 
 async fn send(controller: &Controller) -> anyhow::Result<()> {
     for nth in 0..INCIDENTS {
-        let node = format!("n{nth}");
-        let body = json!({
-            "type": "NodeFails", "status": "Firing", "fingerprint": format!("f{nth}"),
-            "involvedObject": {"kind": "Node", "name": node}, "details": {"node": node},
-        });
-        let (code, answer) = controller.post("/default/alert", &body).await?;
-        ensure!(code == 200, "the webhook answered {code}: {answer}");
+        controller.send(&node_alert("NodeFails", &format!("f{nth}"), &format!("n{nth}"))).await?;
     }
     Ok(())
 }
@@ -119,7 +112,7 @@ async fn ended(aegis: &Aegis<'_>) -> anyhow::Result<usize> {
     let mut ended = 0;
     for alert in alerts {
         let status = serde_json::to_value(&alert.status)?;
-        if status.pointer("/opsStatus/alertOpsStatus").is_some_and(|word| word == "Succeeded") {
+        if words(&status).1 == "Succeeded" {
             ended += 1;
         }
     }

@@ -11,7 +11,7 @@ use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use super::Scenario;
-use crate::aegis::{Aegis, Controller, repository};
+use crate::aegis::{Aegis, Controller, node_alert, repository, words};
 use crate::audit;
 use crate::cluster::Cluster;
 use crate::wait::until;
@@ -199,12 +199,7 @@ async fn beside_the_old_controller(
     cluster.kubectl(&["rollout", "status", "deployment/aegis", "-n", NAMESPACE, "--timeout=120s"]).await?;
     let rule = RULES.replace("name: emergency", "name: late").replace(TYPE, "Late");
     cluster.apply(NAMESPACE, &rule).await?;
-    let body = json!({
-        "type": "Late", "status": "Firing", "fingerprint": "late",
-        "involvedObject": {"kind": "Node", "name": "n1"}, "details": {"node": "n1"},
-    });
-    let (code, answer) = controller.post("/default/alert", &body).await?;
-    ensure!(code == 200, "the webhook answered {code}: {answer}");
+    controller.send(&node_alert("Late", "late", "n1")).await?;
     let held = aegis.until_alert("Late", "Held", "").await?;
     let verdict = held.status.and_then(|status| status.verdict).context("no verdict")?;
     ensure!(verdict.reason == "OldController", "the reason is {}: {}", verdict.reason, verdict.message);
@@ -256,8 +251,7 @@ async fn status(aegis: &Aegis<'_>, name: &str) -> anyhow::Result<Value> {
 async fn reads(aegis: &Aegis<'_>, name: &str, (trigger, ops): (&str, &str)) -> anyhow::Result<Value> {
     until(&format!("{name} shows {trigger} {ops}"), || async {
         let status = status(aegis, name).await?;
-        let word = |name: &str| status.pointer(&format!("/opsStatus/{name}")).and_then(Value::as_str).unwrap_or("");
-        ensure!((word("triggerStatus"), word("alertOpsStatus")) == (trigger, ops), "its status is {status}");
+        ensure!(words(&status) == (trigger, ops), "its status is {status}");
         Ok(Some(status))
     })
     .await
