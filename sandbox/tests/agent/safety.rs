@@ -110,7 +110,7 @@ async fn play(tools: &Path) {
         "{reach}; kubectl cordon dev1; cat $KUBECONFIG; cat ~/.kube/config; echo HOME=$HOME PATH=$PATH; for i in nsenter reboot systemctl mount sudo; do type $i; done"
     );
     let mut spec = json!({"restartPolicy": "Never", "containers": main(json!({"command": ["bash", "-c", look], "env": [
-        {"name": "KUBECONFIG", "value": "/root/.kube/config"}, {"name": "PATH", "value": std::env::var("PATH").unwrap()},
+        {"name": "KUBECONFIG", "value": "/etc/kubernetes/admin.conf"}, {"name": "PATH", "value": std::env::var("PATH").unwrap()},
         {"name": "HOME", "value": std::env::var("HOME").unwrap()}]}))});
     spec["nodeName"] = json!("dev1");
     world.pod(spec).await;
