@@ -3,10 +3,10 @@ SHELL := /bin/sh
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check fmt lint deny generate bench package images cluster cluster-down e2e e2e-smoke e2e-build e2e-images e2e-program rust
+.PHONY: help demo test check fmt lint deny generate bench bench-cluster package images cluster cluster-down e2e e2e-smoke e2e-build e2e-images e2e-program rust
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust ## Watch an alert become a repair, in a cluster that lives in memory
 	@$(CARGO) run --quiet --locked -p kubectl-aegis --features as-tested -- demo
@@ -29,9 +29,17 @@ generate: rust ## Write manifest/install and the pages that are made from code
 	@$(CARGO) run --quiet --locked -p aegis-crds --bin crdgen -- manifest/install
 	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p aegis-controller --lib settings::reference
 
-bench: rust ## Time the decisions, and the whole loop against the sandbox
+bench: rust ## Time the decisions, and the whole loop against the sandbox and on a real cluster
 	@$(CARGO) bench --quiet --locked -p aegis-engine --bench decisions
 	@$(CARGO) bench --quiet --locked -p aegis-controller --bench loop
+	@$(MAKE) --no-print-directory bench-cluster
+
+# The cluster's programs are released ones too: what sends, watches and simulates shares the processors with what is measured.
+bench-cluster: rust ## Time the loop on a real cluster alone; JSON=FILE writes the figures there
+	@AEGIS_BINARIES=$${AEGIS_BINARIES:-$$(scripts/static)} && export AEGIS_BINARIES && \
+	scripts/images target/e2e-images && \
+	$(CARGO) build --quiet --release --locked -p aegis-e2e && \
+	target/release/aegis-e2e bench $(if $(JSON),--json $(JSON))
 
 package: rust ## Build the static release binaries, and tell their sizes
 	@folder=$$(scripts/static) && cd "$$folder" && du --apparent-size --block-size=KiB aegis-controller kubectl-aegis && echo "in $$folder"

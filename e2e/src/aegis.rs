@@ -4,10 +4,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::names::{MANAGED_BY, MANAGED_BY_LABEL};
 use anyhow::{Context as _, ensure};
+use futures::{TryStreamExt as _, stream};
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
@@ -56,8 +58,14 @@ impl<'a> Aegis<'a> {
 
     /// Starts a controller that listens at that port of the node, and waits until it is ready.
     pub async fn start(&self, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
-        let program = std::env::current_exe()?.with_file_name("aegis-controller");
-        ensure!(program.is_file(), "{} is missing: `cargo build -p aegis-controller` makes it", program.display());
+        let mut controller = self.launch(port, flags).await?;
+        controller.until_ready().await?;
+        Ok(controller)
+    }
+
+    /// As [`Aegis::start`], without waiting.
+    pub async fn launch(&self, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
+        let program = program()?;
         let address = SocketAddr::from((self.cluster.machine.network().node(), port));
         let kubeconfig = self.cluster.kubeconfig_of_account(&self.namespace, "aegis").await?;
         let name = format!("aegis-{}-{port}", self.namespace);
@@ -65,21 +73,13 @@ impl<'a> Aegis<'a> {
         command.arg("--kubeconfig").arg(kubeconfig);
         command.args(["--alert.publish-namespace", &self.namespace, "--lease.identity", &name]);
         command.args(["--http.listen", &address.to_string()]).args(flags);
-        let mut controller = Controller { address, running: self.cluster.machine.start(&name, command)?.bound() };
-        let ready = controller.url("/readyz");
-        until("the controller is ready", || {
-            let ended = controller.running.must_run();
-            let ready = &ready;
-            async move {
-                if let Err(error) = ended {
-                    return Ok(Some(Err(error)));
-                }
-                reqwest::get(ready).await?.error_for_status()?;
-                Ok(Some(Ok(())))
-            }
+        let since = Instant::now();
+        Ok(Controller {
+            address,
+            name: name.clone(),
+            since,
+            running: self.cluster.machine.start(&name, command)?.bound(),
         })
-        .await??;
-        Ok(controller)
     }
 
     /// Lets the name aegis.NAMESPACE, as senders are configured with it, lead to a controller that runs as a process:
@@ -175,9 +175,17 @@ impl<'a> Aegis<'a> {
         let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));
         for resource in [workflow(), jobs] {
             let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
-            for object in api.list_metadata(&ours).await?.items {
-                api.patch_metadata(&object.name_any(), &PatchParams::default(), &release).await?;
-            }
+            let held =
+                api.list_metadata(&ours).await?.items.into_iter().filter(|object| !object.finalizers().is_empty());
+            stream::iter(held.map(Ok::<_, kube::Error>))
+                .try_for_each_concurrent(16, |object| {
+                    let (api, release) = (&api, &release);
+                    async move {
+                        let name = object.name_any();
+                        api.patch_metadata(&name, &PatchParams::default(), release).await.map(drop)
+                    }
+                })
+                .await?;
         }
         self.cluster.delete_namespace(&self.namespace).await
     }
@@ -186,6 +194,9 @@ impl<'a> Aegis<'a> {
 /// A controller that runs as a process. Dropping it kills it.
 pub struct Controller {
     address: SocketAddr,
+    name: String,
+    /// When it was started.
+    pub since: Instant,
     /// The process.
     pub running: Running,
 }
@@ -196,6 +207,28 @@ impl Controller {
         format!("http://{}{path}", self.address)
     }
 
+    /// What its Lease says while it leads, but for a word behind it that differs each time.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let ready = self.url("/readyz");
+        until("the controller is ready", || {
+            let ended = self.running.must_run();
+            let ready = &ready;
+            async move {
+                if let Err(error) = ended {
+                    return Ok(Some(Err(error)));
+                }
+                reqwest::get(ready).await?.error_for_status()?;
+                Ok(Some(Ok(())))
+            }
+        })
+        .await?
+    }
+
     /// Posts an alert in the custom format, which must be taken.
     pub async fn send(&self, alert: &Value) -> anyhow::Result<()> {
         let answer = reqwest::Client::new().post(self.url("/default/alert")).body(alert.to_string()).send().await?;
@@ -203,6 +236,20 @@ impl Controller {
         ensure!(code == 200, "the webhook answered {code}: {answer}");
         Ok(())
     }
+}
+
+/// The controller that is started: from the folder of static binaries that AEGIS_BINARIES names, else the one that was
+/// built beside this program.
+pub fn program() -> anyhow::Result<PathBuf> {
+    const NAME: &str = "aegis-controller";
+    if let Some(folder) = std::env::var_os("AEGIS_BINARIES").filter(|folder| !folder.is_empty()) {
+        let program = std::path::absolute(Path::new(&folder).join(NAME))?;
+        ensure!(program.is_file(), "{} is missing, where AEGIS_BINARIES says that it is", program.display());
+        return Ok(program);
+    }
+    let program = std::env::current_exe()?.with_file_name(NAME);
+    ensure!(program.is_file(), "{} is missing: `cargo build -p aegis-controller` makes it", program.display());
+    Ok(program)
 }
 
 /// A firing alert about a node, in the custom format.

@@ -1,8 +1,10 @@
 //! What the API server recorded of every request.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::cluster::Cluster;
@@ -13,6 +15,9 @@ use crate::cluster::Cluster;
 pub struct Request {
     /// get, list, watch, create, update, patch, delete or deletecollection.
     pub verb: String,
+    /// When it came in.
+    #[serde(rename = "requestReceivedTimestamp", default)]
+    pub received: Timestamp,
     user: User,
     #[serde(default)]
     object_ref: Option<Object>,
@@ -63,6 +68,18 @@ impl Request {
             })
     }
 
+    /// Whether it changed something.
+    pub fn is_write(&self) -> bool {
+        self.is_success() && matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+    }
+
+    /// The resource's plural, its namespace and its subresource; each empty where there is none.
+    pub fn target(&self) -> (&str, &str, &str) {
+        self.object_ref.as_ref().map_or(("", "", ""), |object| {
+            (&object.resource, &object.namespace, object.subresource.as_deref().unwrap_or_default())
+        })
+    }
+
     /// The object's name, if the request or its answer tells it.
     pub fn name(&self) -> Option<&str> {
         self.object_ref.as_ref()?.name.as_deref()
@@ -71,11 +88,47 @@ impl Request {
 
 /// Every request since the cluster began, in the order of the answers.
 pub fn requests(cluster: &Cluster) -> anyhow::Result<Vec<Request>> {
+    since(cluster, Mark(0))
+}
+
+/// A moment in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(u64);
+
+/// This moment.
+pub fn mark(cluster: &Cluster) -> anyhow::Result<Mark> {
     let file = cluster.audit_log();
-    let text = fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
-    // The last line may be under way.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| serde_json::from_str(line).with_context(|| format!("could not read {line}"))).collect()
+    let metadata = fs::metadata(&file).with_context(|| format!("could not read {}", file.display()))?;
+    Ok(Mark(metadata.len()))
+}
+
+/// Every request that was answered since that moment.
+pub fn since(cluster: &Cluster, mark: Mark) -> anyhow::Result<Vec<Request>> {
+    between(cluster, mark, Mark(u64::MAX))
+}
+
+/// Every request that was answered between these moments.
+pub fn between(cluster: &Cluster, from: Mark, to: Mark) -> anyhow::Result<Vec<Request>> {
+    let file = cluster.audit_log();
+    let text = part(&file, from.0, to.0).with_context(|| format!("could not read {}", file.display()))?;
+    whole_lines(&text, from.0 == 0)
+        .map(|line| serde_json::from_str(line).with_context(|| format!("could not read {line}")))
+        .collect()
+}
+
+/// What stands there, with the byte before it.
+fn part(file: &std::path::Path, from: u64, to: u64) -> std::io::Result<String> {
+    let (mut file, from, mut text) = (File::open(file)?, from.saturating_sub(1), Vec::new());
+    file.seek(SeekFrom::Start(from))?;
+    file.take(to.saturating_sub(from)).read_to_end(&mut text)?;
+    // A moment may lie within a character.
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The lines that are there as a whole: the last one may be under way, and so may the first have been.
+fn whole_lines(text: &str, from_the_start: bool) -> std::str::Lines<'_> {
+    let text = if from_the_start { text } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
+    text.rsplit_once('\n').map_or("", |(whole, _)| whole).lines()
 }
 
 #[cfg(test)]
@@ -91,6 +144,16 @@ mod tests {
         assert!(request.is("create", "workflows", "a") && request.is_success());
         assert!(!request.is("create", "workflows", "b"), "another namespace");
         assert_eq!((request.user(), request.name()), ("system:serviceaccount:a:aegis", Some("w")));
+        assert_eq!((request.target(), request.is_write()), (("workflows", "a", ""), true));
+    }
+
+    #[test]
+    fn lines_that_are_cut_belong_to_another_part_of_the_log() {
+        let lines = |text, from_the_start| whole_lines(text, from_the_start).collect::<Vec<_>>();
+        assert_eq!(lines("one\ntwo\nthr", true), ["one", "two"]);
+        assert_eq!(lines("ne\ntwo\nthree\n", false), ["two", "three"]);
+        assert_eq!(lines("\ntwo\n", false), ["two"], "the part begins with the end of the line before");
+        assert_eq!(lines("thr", false), [""; 0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cluster::Cluster;
 use crate::machine::{self, Machine};
 use crate::run::{self, Plan};
-use crate::{needs, parts, scenarios};
+use crate::{bench, needs, parts, scenarios};
 
 /// Starts a real single-node cluster, built from source, and runs the end-to-end scenarios on it
 #[derive(Parser)]
@@ -42,6 +42,19 @@ enum Command {
         /// Write a page with the results
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Measure what the loop costs, on the cluster that runs already or on one that is started and ended for it
+    Bench {
+        /// The parts to measure: idle, load, many, argo; all if none is named
+        parts: Vec<String>,
+        /// Write the figures as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Leave the cluster running afterwards
+        #[arg(long)]
+        keep: bool,
         #[command(flatten)]
         state: State,
     },
@@ -88,6 +101,10 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Run { names, smoke, keep, report, state } => {
             run(&state.folder, &Plan { names, smoke, keep, report }).await
         }
+        Command::Bench { parts, json, keep, state } => {
+            prepare(&state.folder).await?;
+            bench::run(&state.folder, &bench::Plan { only: parts, json, keep }).await
+        }
         Command::List => list(),
         Command::Machine(State { folder }) => machine::live(&folder).await,
     }
@@ -104,11 +121,17 @@ async fn up(folder: &Path) -> anyhow::Result<()> {
 }
 
 async fn run(folder: &Path, plan: &Plan) -> anyhow::Result<()> {
+    prepare(folder).await?;
+    run::run(folder, plan).await
+}
+
+/// Makes way for a cluster, unless one runs.
+async fn prepare(folder: &Path) -> anyhow::Result<()> {
     if Cluster::open(folder).await?.is_none() {
         needs::to_run()?;
         clear(folder).await?;
     }
-    run::run(folder, plan).await
+    Ok(())
 }
 
 fn list() -> anyhow::Result<()> {

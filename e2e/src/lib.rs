@@ -1,12 +1,14 @@
 //! A real single-node cluster, built from source and run without touching the machine, and the scenarios that run on it.
 //!
 //! In the flow: [`needs`] says what a machine lacks, [`parts`] builds the programs once, [`machine`] is a machine of its
-//! own made of namespaces, [`cluster`] starts the cluster in it, [`scenarios`] is what is shown on it.
+//! own made of namespaces, [`cluster`] starts the cluster in it, [`scenarios`] is what is shown on it and [`bench`] what is
+//! measured.
 #![cfg(target_os = "linux")]
 
 pub mod aegis;
 pub mod alertmanager;
 pub mod audit;
+pub mod bench;
 pub mod cli;
 pub mod cluster;
 pub mod machine;

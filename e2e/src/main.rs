@@ -1,4 +1,4 @@
-//! The front door of the end-to-end tests: `aegis-e2e build | up | down | run | list`.
+//! The front door of the end-to-end tests: `aegis-e2e build | up | down | run | bench | list`.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

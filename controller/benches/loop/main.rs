@@ -19,6 +19,7 @@ mod cost;
 #[path = "../../../engine/benches/figures/mod.rs"]
 mod figures;
 mod latency;
+mod proc;
 mod process;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The binary as a process of its own: how soon it is ready, how much memory it holds, how large it is.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use kube::ResourceExt;
 use crate::bodies::bodies;
 use crate::common::{Cluster, reads};
 use crate::figures::{Figure, Target};
+use crate::proc::{self, Memory};
 
 const ALERTS: usize = 10_000;
 /// Memory is read when nothing has happened for so long.
@@ -165,37 +166,13 @@ async fn until_released(cluster: &Cluster) {
     }
 }
 
-struct Memory {
-    resident: u64,
-    peak: u64,
-}
-
 impl Running {
-    /// In bytes, as Linux tells it; 0 elsewhere.
     fn memory(&self) -> Memory {
-        let status = self.proc("status");
-        let of = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
-            let kib = line.split_whitespace().nth(0).and_then(|kib| kib.parse::<u64>().ok());
-            kib.unwrap_or(0) * 1024
-        };
-        Memory { resident: of("VmRSS:"), peak: of("VmHWM:") }
+        Memory::of(self.child.id())
     }
 
-    /// What it has used of processors so far.
     fn processor_time(&self) -> Duration {
-        let stat = self.proc("stat");
-        // The name may hold anything; the fields behind it are numbers, of which the 12th and 13th count ticks of 10 ms.
-        let fields: Vec<u64> = stat
-            .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect())
-            .unwrap_or_default();
-        Duration::from_millis(10 * fields.iter().sum::<u64>())
-    }
-
-    fn proc(&self, file: &str) -> String {
-        let path: PathBuf = ["/proc", &self.child.id().to_string(), file].iter().collect();
-        std::fs::read_to_string(path).unwrap_or_default()
+        proc::processor_time(self.child.id())
     }
 }
 

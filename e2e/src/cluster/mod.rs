@@ -154,6 +154,14 @@ impl Cluster {
         Ok(file)
     }
 
+    /// A client with the rights of a ServiceAccount, which does not try again by itself.
+    pub async fn client_of_account(&self, namespace: &str, account: &str) -> anyhow::Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig_of_account(namespace, account).await?)?;
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
     /// Copies the logs of all parts to where they outlive the cluster, and returns that folder.
     pub fn keep_logs(&self) -> anyhow::Result<PathBuf> {
         keep_logs(&self.machine)

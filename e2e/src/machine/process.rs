@@ -87,6 +87,12 @@ impl Running {
         self
     }
 
+    /// Its number, as the real machine knows it.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let identity = Identity::only_child_of(&self.door).with_context(|| format!("could not find {}", self.name))?;
+        Ok(identity.pid.cast_unsigned())
+    }
+
     /// Fails if it has ended.
     pub fn must_run(&mut self) -> anyhow::Result<()> {
         match self.door.try_wait()? {
