@@ -202,7 +202,8 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
     /// Brings the cache to the server's newest state and says which version that is.
     async fn list(&mut self) -> Result<String, Trouble> {
         let Some(rounds) = self.cache.shared.rounds.get(self.source) else { return Err(Trouble::NoVersion) };
-        let round = *rounds.asked.borrow();
+        let mut asked = rounds.asked.subscribe();
+        let mut round = *asked.borrow_and_update();
         let mut named = HashSet::new();
         let mut parameters = ListParams {
             label_selector: self.labels.clone(),
@@ -237,9 +238,16 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
                 named.insert(Key::of(&object));
                 self.apply(object);
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters.continue_token = Some(token),
-                None => break version,
+            let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break version };
+            if asked.has_changed().unwrap_or(false) {
+                // The rest would be listed twice: what is asked for now began too early to count. So it is when a
+                // controller starts, and leads as soon as it has begun to list.
+                round = *asked.borrow_and_update();
+                parameters.continue_token = None;
+                named.clear();
+                first = true;
+            } else {
+                parameters.continue_token = Some(token);
             }
         };
         self.page = Some(PAGE);
