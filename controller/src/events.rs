@@ -2,10 +2,12 @@
 //! waited for: an alert is acted on whether or not its Event could be stored.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::time::Duration;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::names;
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -28,6 +30,9 @@ const REMEMBERED: usize = 4096;
 const LONGEST_MESSAGE: usize = 1024;
 /// How long one write may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many are written at the same time: one after the other they fall behind a burst of alerts, two for each, until the
+/// backlog is full.
+const WRITERS: usize = 8;
 
 /// Whether somebody should look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,8 +68,18 @@ pub struct Writer {
     /// Which replica tells it.
     instance: String,
     backlog: mpsc::Receiver<Note>,
-    recent: HashMap<String, Recent>,
+    recent: Remembered,
 }
+
+/// Where Events go, and who tells them.
+struct Destination {
+    client: Client,
+    instance: String,
+}
+
+/// What was told lately, by the Event's name.
+#[derive(Default)]
+struct Remembered(HashMap<String, Recent>);
 
 #[derive(Clone, Copy, Debug)]
 struct Recent {
@@ -76,7 +91,7 @@ struct Recent {
 /// A recorder and the writer behind it. `instance` tells replicas apart.
 pub fn recorder(client: Client, instance: impl Into<String>) -> (Recorder, Writer) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    let writer = Writer { client, instance: instance.into(), backlog: receiver, recent: HashMap::new() };
+    let writer = Writer { client, instance: instance.into(), backlog: receiver, recent: Remembered::default() };
     (Recorder { backlog: sender }, writer)
 }
 
@@ -118,24 +133,25 @@ pub fn involved(alert: &AegisAlert) -> Option<ObjectReference> {
 
 impl Writer {
     /// Writes until every [`Recorder`] is gone and the backlog is empty.
-    pub async fn run(mut self) {
-        while let Some(note) = self.backlog.recv().await {
+    pub async fn run(self) {
+        let Self { client, instance, mut backlog, mut recent } = self;
+        let destination = Destination { client, instance };
+        let notes = futures::stream::poll_fn(|context| backlog.poll_recv(context));
+        let due = notes.filter_map(|note| {
             let name = event_name(&note);
-            let Some(count) = self.count(&name) else { continue };
-            let reason = note.reason;
-            match tokio::time::timeout(TIMEOUT, self.write(name, note, count)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(reason, "could not write an Event: {error}"),
-                Err(_) => warn!(reason, "could not write an Event: no answer within {TIMEOUT:?}"),
-            }
-        }
+            let count = recent.count(&name);
+            ready(count.map(|count| (name, note, count)))
+        });
+        due.for_each_concurrent(WRITERS, |(name, note, count)| destination.deliver(name, note, count)).await;
     }
+}
 
+impl Remembered {
     /// How often it happened, to be written now; `None` when it is too soon after the last write.
     fn count(&mut self, name: &str) -> Option<i32> {
         let now = Instant::now();
         let fresh = |recent: &Recent| now.duration_since(recent.written) < SAME_AGAIN;
-        if let Some(recent) = self.recent.get_mut(name) {
+        if let Some(recent) = self.0.get_mut(name) {
             recent.count = recent.count.saturating_add(1);
             if fresh(recent) {
                 return None;
@@ -143,14 +159,25 @@ impl Writer {
             recent.written = now;
             return Some(recent.count);
         }
-        if self.recent.len() >= REMEMBERED {
-            self.recent.retain(|_, recent| fresh(recent));
-            if self.recent.len() >= REMEMBERED {
-                self.recent.clear();
+        if self.0.len() >= REMEMBERED {
+            self.0.retain(|_, recent| fresh(recent));
+            if self.0.len() >= REMEMBERED {
+                self.0.clear();
             }
         }
-        self.recent.insert(name.to_owned(), Recent { written: now, count: 1 });
+        self.0.insert(name.to_owned(), Recent { written: now, count: 1 });
         Some(1)
+    }
+}
+
+impl Destination {
+    async fn deliver(&self, name: String, note: Note, count: i32) {
+        let reason = note.reason;
+        match tokio::time::timeout(TIMEOUT, self.write(name, note, count)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(reason, "could not write an Event: {error}"),
+            Err(_) => warn!(reason, "could not write an Event: no answer within {TIMEOUT:?}"),
+        }
     }
 
     async fn write(&self, name: String, note: Note, count: i32) -> Result<(), kube::Error> {
@@ -260,6 +287,28 @@ mod tests {
         assert_eq!(event_name(&note("A", "b")), event_name(&note("A", "b")));
         assert_ne!(event_name(&note("A", "b")), event_name(&note("A", "c")));
         assert_ne!(event_name(&note("A", "b")), event_name(&note("Ab", "")));
+    }
+
+    #[tokio::test]
+    async fn an_event_that_waits_for_its_answer_keeps_no_other_waiting() {
+        let (sent, mut asked) = mpsc::unbounded_channel();
+        let silent = tower::service_fn(move |_| {
+            let _ = sent.send(());
+            std::future::pending::<Result<axum::http::Response<axum::body::Body>, std::io::Error>>()
+        });
+        let (recorder, writer) = recorder(Client::new(silent, "default"), "test");
+        let writing = tokio::spawn(writer.run());
+        for message in ["one", "another"] {
+            recorder.record(Note {
+                regarding: involved(&alert_about("Node", "")).unwrap(),
+                weight: Weight::Normal,
+                reason: "A",
+                message: message.into(),
+            });
+            let request = tokio::time::timeout(Duration::from_secs(5), asked.recv()).await;
+            assert_eq!(request.ok(), Some(Some(())), "{message}");
+        }
+        writing.abort();
     }
 
     #[test]
