@@ -147,20 +147,18 @@ impl Repeats {
         let now = Instant::now();
         let mut entries = self.all();
         entries.retain(|_, entry| entry.holds() || entry.until > now);
-        let wanted = entries.iter().filter(|(_, entry)| {
-            entry.holds()
-                && match which {
-                    Which::Over => entry.until <= now,
-                    Which::All => true,
-                    Which::Of(fingerprint) => fingerprint_label(&entry.fingerprint) == fingerprint_label(fingerprint),
-                }
-        });
+        let wanted = entries.iter().filter(|(_, entry)| entry.is_due(which, now));
         let due = wanted.map(|(uid, entry)| Due {
             uid: uid.clone(),
             name: entry.name.clone(),
             fingerprint: entry.fingerprint.clone(),
         });
         due.collect()
+    }
+
+    /// Whether the counts of that alert are to be written still.
+    fn is_due(&self, uid: &str, which: Which<'_>) -> bool {
+        self.all().get(uid).is_some_and(|entry| entry.is_due(which, Instant::now()))
     }
 
     fn take_of(&self, uid: &str) -> Option<Held> {
@@ -175,6 +173,15 @@ impl Repeats {
 impl Entry {
     fn holds(&self) -> bool {
         self.held.is_some() || self.doubt.is_some()
+    }
+
+    fn is_due(&self, which: Which<'_>, now: Instant) -> bool {
+        self.holds()
+            && match which {
+                Which::Over => self.until <= now,
+                Which::All => true,
+                Which::Of(fingerprint) => fingerprint_label(&self.fingerprint) == fingerprint_label(fingerprint),
+            }
     }
 
     fn put_back(&mut self, held: Held) {
@@ -219,7 +226,8 @@ impl Inner {
             let _held = self.locks.hold(&fingerprint_label(&due.fingerprint)).await;
             // A request that is given up halfway may be carried out all the same, so none is begun at the last moment.
             let now = Instant::now();
-            if now > end {
+            // And a report that was written meanwhile has taken the counts along: what is held since waits for its second.
+            if now > end || !self.repeats.is_due(&due.uid, which) {
                 return;
             }
             if let Err(not_now) = self.write_held(&due, end.max(now + REQUEST)).await {
@@ -321,4 +329,39 @@ fn takes_counts(alert: &AegisAlert, uid: &str, heard: Timestamp) -> bool {
 
 fn uid(alert: &AegisAlert) -> String {
     alert.uid().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_engine::intake;
+
+    use super::*;
+
+    fn alert() -> AegisAlert {
+        let mut alert = AegisAlert::default();
+        alert.metadata.name = Some("a".into());
+        alert.metadata.uid = Some("u".into());
+        alert
+    }
+
+    fn signal() -> Signal {
+        let body = br#"{"type":"A","status":"Firing","involvedObject":{"name":"n"},"fingerprint":"f"}"#;
+        intake::custom(body).unwrap().signals.into_iter().next().unwrap().1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_report_took_along_is_not_written_once_more_in_its_second() {
+        let (repeats, alert, signal) = (Repeats::default(), alert(), signal());
+        repeats.wrote(&alert);
+        assert!(repeats.hold(&alert, &signal, Timestamp::UNIX_EPOCH));
+        tokio::time::advance(APART).await;
+        let due: Vec<String> = repeats.due(Which::Over).into_iter().map(|due| due.uid).collect();
+        assert_eq!(due, ["u"], "its second is over");
+        // While that waits for the alert's lock, a report is written with what is held, and a further one comes.
+        repeats.take(&alert);
+        repeats.wrote(&alert);
+        assert!(repeats.hold(&alert, &signal, Timestamp::UNIX_EPOCH));
+        assert!(!repeats.is_due("u", Which::Over), "this second has just begun");
+        assert!(repeats.is_due("u", Which::All), "at the end nothing waits");
+    }
 }
