@@ -28,8 +28,16 @@ pub struct Election {
     pub lease_duration: Duration,
     /// How long we act after we began our last successful renewal; shorter than `lease_duration`.
     pub renew_deadline: Duration,
-    /// How often we renew, or look whether we may take over.
+    /// How often we renew. Whoever waits looks four times as often whether it may take over: after a leader that gave
+    /// the Lease back nobody leads until somebody looks.
     pub retry_period: Duration,
+}
+
+impl Election {
+    /// How long after a look or a try in vain the next one comes.
+    fn pause(&self) -> Duration {
+        jittered(self.retry_period / 4)
+    }
 }
 
 /// One time of leading, from taking the Lease until its deadline passed or it was given back.
@@ -158,7 +166,7 @@ impl Candidate {
                 Ok(false) => {}
                 Err(problem) => warn!(lease = %self.election.name, "could not take the lease: {problem}"),
             }
-            stop.run_until_cancelled(tokio::time::sleep(jittered(self.election.retry_period))).await?;
+            stop.run_until_cancelled(tokio::time::sleep(self.election.pause())).await?;
         }
     }
 
@@ -178,7 +186,7 @@ impl Candidate {
                 Err(_) => return None,
             }
             // Tokio's timers do not count suspended time; the loop reads the clock that does after each short sleep.
-            let pause = jittered(self.election.retry_period / 4).min(Moment::now().until(until));
+            let pause = self.election.pause().min(Moment::now().until(until));
             stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
         }
     }

@@ -234,7 +234,7 @@ pub struct Lease {
     #[arg(id = "lease.renew-deadline", long = "lease.renew-deadline", env = "AEGIS_LEASE_RENEW_DEADLINE",
           value_name = "DURATION", default_value = "10s", value_parser = value::duration)]
     pub renew_deadline: Duration,
-    /// How often the Lease is renewed or tried for; shorter than lease.renew-deadline
+    /// How often the Lease is renewed; a replica that does not lead looks four times as often whether it may. Shorter than lease.renew-deadline
     #[arg(id = "lease.retry-period", long = "lease.retry-period", env = "AEGIS_LEASE_RETRY_PERIOD",
           value_name = "DURATION", default_value = "2s", value_parser = value::duration)]
     pub retry_period: Duration,
