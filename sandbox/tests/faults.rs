@@ -167,19 +167,31 @@ async fn a_watch_can_be_cut_ended_frozen_and_expired() {
             },
         }
     }
-    // One that is open already.
-    let mut watch = open().await;
-    for _ in 0..2 {
-        soon(watch.next()).await.unwrap().unwrap();
+    // One that is open already, twice: one whose connection breaks down at last, and one that is given up.
+    for cut in [true, false] {
+        let mut watch = open().await;
+        for _ in 0..2 {
+            soon(watch.next()).await.unwrap().unwrap();
+        }
+        until_open(&sandbox, &watches, 1).await;
+        assert_eq!(sandbox.faults().break_watches(&watches, WatchBreak::Freeze), 1);
+        create(&maps, "c").await.unwrap();
+        let silent = tokio::time::timeout(Duration::from_millis(200), watch.next()).await;
+        assert!(silent.is_err(), "a frozen watch told {silent:?}");
+        if cut {
+            assert_eq!(sandbox.faults().break_watches(&watches, WatchBreak::Cut), 1);
+            let next = soon(watch.next()).await;
+            assert!(matches!(next, Some(Err(_)) | None), "{next:?}");
+        }
+        drop(watch);
+        until_open(&sandbox, &watches, 0).await;
+        maps.delete("c", &DeleteParams::default()).await.unwrap();
     }
-    assert_eq!(sandbox.faults().open_watches(&watches), 1);
-    assert_eq!(sandbox.faults().break_watches(&watches, WatchBreak::Freeze), 1);
-    create(&maps, "c").await.unwrap();
-    let silent = tokio::time::timeout(Duration::from_millis(200), watch.next()).await;
-    assert!(silent.is_err(), "a frozen watch told {silent:?}");
-    drop(watch);
+}
+
+async fn until_open(sandbox: &Sandbox, watches: &Match, wanted: usize) {
     soon(async {
-        while sandbox.faults().open_watches(&watches) > 0 {
+        while sandbox.faults().open_watches(watches) != wanted {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })

@@ -149,7 +149,12 @@ impl Watcher {
                     return Some(Err(Broken));
                 }
                 Some(WatchBreak::End) => return None,
-                Some(WatchBreak::Freeze) => std::future::pending::<()>().await,
+                Some(WatchBreak::Freeze) => {
+                    // Until it is broken in another way. Its sender lives as long as the guard.
+                    if self.guard.broken.changed().await.is_err() {
+                        return None;
+                    }
+                }
                 Some(WatchBreak::Expire) if !self.over => {
                     self.pending.clear();
                     self.expire(Expired { asked: self.cursor, oldest: self.cursor + 1 });
