@@ -87,13 +87,28 @@ where
         // The library notes there what it is about to do.
         let verb = request.extensions().get::<&'static str>().copied().unwrap_or("other");
         let resource = resource_of(request.uri().path());
-        let metrics = self.metrics.clone();
+        let asked = Asked { metrics: self.metrics.clone(), verb, resource, code: 0 };
         let answer = self.inner.call(request);
         Box::pin(async move {
+            let mut asked = asked;
             let answer = answer.await;
-            metrics.api_request(verb, resource, answer.as_ref().map_or(0, |answer| answer.status().as_u16()));
+            asked.code = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
             answer
         })
+    }
+}
+
+/// A request that is counted when it is over, be it because its caller gave it up.
+struct Asked {
+    metrics: Metrics,
+    verb: &'static str,
+    resource: &'static str,
+    code: u16,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.metrics.api_request(self.verb, self.resource, self.code);
     }
 }
 
@@ -125,6 +140,20 @@ fn resource_of(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_counts_as_one_without_an_answer() {
+        let metrics = Metrics::new();
+        let silent =
+            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
+        let mut client = Counting { metrics: metrics.clone() }.layer(silent);
+        let path = "/apis/aegis.io/v1alpha1/namespaces/monitoring/aegisalerts";
+        let request = Request::post(path).extension("create").body(Body::empty()).unwrap();
+        let answer = tokio::time::timeout(Duration::ZERO, client.call(request)).await;
+        assert!(answer.is_err());
+        let line = "aegis_api_requests_total{verb=\"create\",resource=\"aegisalerts\",code=\"0\"} 1";
+        assert!(metrics.text().unwrap().contains(line), "{}", metrics.text().unwrap());
+    }
 
     #[test]
     fn a_path_is_counted_under_its_resource_and_never_under_a_name() {

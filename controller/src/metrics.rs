@@ -130,7 +130,11 @@ impl Metrics {
             objects: kept(&mut registry, "cache_objects", "Objects in a cache"),
             unreadable: kept(&mut registry, "cache_unreadable_objects", "Objects that do not decode and are left out"),
             restarts: kept(&mut registry, "watch_restarts", "Times that a watch failed and was begun again"),
-            requests: kept(&mut registry, "api_requests", "Requests to the API server; code 0 is no answer"),
+            requests: kept(
+                &mut registry,
+                "api_requests",
+                "Requests to the API server; code 0: no answer, or none in time",
+            ),
             leader: kept(&mut registry, "leader", "1 while this replica leads"),
             registry,
         };
@@ -200,7 +204,7 @@ impl Metrics {
         self.all.restarts.get_or_create(&KindLabel { kind }).inc();
     }
 
-    /// The API server answered a request; code 0 if it did not.
+    /// The API server answered a request; code 0 if it did not, or not before the request was given up.
     pub fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
         self.all.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
     }

@@ -196,6 +196,7 @@ pub fn settings() -> Settings {
 /// A controller in a runtime of its own.
 pub struct Controller {
     address: SocketAddr,
+    metrics: Metrics,
     runtime: Option<Runtime>,
     shutdown: Option<oneshot::Sender<()>>,
     ended: Option<tokio::task::JoinHandle<Result<(), aegis_controller::Error>>>,
@@ -230,6 +231,8 @@ impl Controller {
         let url = cluster.sandbox.url();
         let clock = Clock::ahead_by(cluster.sandbox.ahead());
         let (shutdown, stopped) = oneshot::channel::<()>();
+        let metrics = Metrics::new();
+        let counting = metrics.clone();
         let ended = runtime.spawn(async move {
             // A client of its own: one that was made in another runtime would outlive this one.
             let mut config = kube::Config::new(url.parse().unwrap());
@@ -237,20 +240,29 @@ impl Controller {
             config.root_cert = Some(Vec::new());
             let agent = axum::http::HeaderValue::from_static(component);
             config.headers.push((axum::http::header::USER_AGENT, agent));
-            let metrics = Metrics::new();
-            let client = aegis_controller::client::build(config, &metrics).unwrap();
+            let client = aegis_controller::client::build(config, &counting).unwrap();
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let controller = aegis_controller::Controller { settings, client, metrics, clock };
+            let controller = aegis_controller::Controller { settings, client, metrics: counting, clock };
             let stop = async {
                 let _ = stopped.await;
             };
             controller.run_on(listener, stop).await
         });
-        Self { address, runtime: Some(runtime), shutdown: Some(shutdown), ended: Some(ended) }
+        Self { address, metrics, runtime: Some(runtime), shutdown: Some(shutdown), ended: Some(ended) }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How many of its requests about that resource may have been carried out without a word of it: no answer came, or
+    /// one that a server may give after it has done what was asked.
+    pub fn in_doubt(&self, resource: &str) -> usize {
+        let page = self.metrics.text().unwrap();
+        let lines = page.lines().filter(|line| line.starts_with("aegis_api_requests_total{"));
+        let of = lines.filter(|line| line.contains(&format!("resource=\"{resource}\"")));
+        let doubtful = of.filter(|line| line.contains("code=\"0\"") || line.contains("code=\"5"));
+        doubtful.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
     }
 
     /// Waits until its caches are filled.
