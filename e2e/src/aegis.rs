@@ -1,6 +1,7 @@
 //! Aegis in the cluster: installed as its guide says, and its controllers as processes that scenarios can kill, under
 //! the ServiceAccount and the roles that it ships with.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,15 @@ use std::time::Instant;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::names::{MANAGED_BY, MANAGED_BY_LABEL};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use futures::{TryStreamExt as _, stream};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::cluster::Cluster;
 use crate::machine::Running;
 use crate::wait::until;
@@ -23,6 +26,8 @@ use crate::wait::until;
 pub struct Aegis<'a> {
     cluster: &'a Cluster,
     namespace: String,
+    /// When the namespace was made.
+    since: audit::Mark,
 }
 
 impl<'a> Aegis<'a> {
@@ -43,7 +48,7 @@ impl<'a> Aegis<'a> {
 
     /// A fresh namespace in which the scenario installs what it wants to.
     pub async fn fresh(cluster: &'a Cluster, namespace: &str) -> anyhow::Result<Self> {
-        let aegis = Self { cluster, namespace: namespace.to_owned() };
+        let aegis = Self { cluster, namespace: namespace.to_owned(), since: audit::mark(cluster)? };
         aegis.clear().await?;
         // A scenario that failed may have left the node cordoned.
         cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
@@ -58,17 +63,26 @@ impl<'a> Aegis<'a> {
 
     /// Starts a controller that listens at that port of the node, and waits until it is ready.
     pub async fn start(&self, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
-        let mut controller = self.launch(port, flags).await?;
+        self.start_through(&self.cluster.server(), port, flags).await
+    }
+
+    /// As [`Aegis::start`], with a controller that finds the API server there.
+    pub async fn start_through(&self, server: &str, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
+        let mut controller = self.begin(server, port, flags).await?;
         controller.until_ready().await?;
         Ok(controller)
     }
 
     /// As [`Aegis::start`], without waiting.
     pub async fn launch(&self, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
+        self.begin(&self.cluster.server(), port, flags).await
+    }
+
+    async fn begin(&self, server: &str, port: u16, flags: &[&str]) -> anyhow::Result<Controller> {
         let program = program()?;
         let address = SocketAddr::from((self.cluster.machine.network().node(), port));
-        let kubeconfig = self.cluster.kubeconfig_of_account(&self.namespace, "aegis").await?;
         let name = format!("aegis-{}-{port}", self.namespace);
+        let kubeconfig = self.cluster.kubeconfig_of_account(&name, &self.namespace, "aegis", server).await?;
         let mut command = self.cluster.machine.command(program)?;
         command.arg("--kubeconfig").arg(kubeconfig);
         command.args(["--alert.publish-namespace", &self.namespace, "--lease.identity", &name]);
@@ -141,6 +155,64 @@ impl<'a> Aegis<'a> {
             Ok(Some(alert.clone()))
         })
         .await
+    }
+
+    /// What the controllers' Lease says.
+    pub async fn lease(&self) -> anyhow::Result<LeaseSpec> {
+        let leases: Api<Lease> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        leases.get("aegis-controller").await?.spec.context("the Lease says nothing")
+    }
+
+    /// The one alert of a fingerprint.
+    pub async fn stored(&self, fingerprint: &str) -> anyhow::Result<AegisAlert> {
+        let found = self.alerts().list(&ListParams::default().labels(&format!("fingerprint={fingerprint}"))).await?;
+        let names: Vec<String> = found.items.iter().map(|alert| alert.name_any()).collect();
+        ensure!(names.len() == 1, "expected one alert of fingerprint {fingerprint}, found {names:?}");
+        found.items.into_iter().next().context("there is one")
+    }
+
+    /// Waits until the one alert of a fingerprint says that its one Workflow has succeeded, which must be true.
+    pub async fn until_repaired(&self, fingerprint: &str) -> anyhow::Result<AegisAlert> {
+        let alert = until(&format!("{fingerprint} is repaired"), || async {
+            let alert = self.stored(fingerprint).await?;
+            let status = serde_json::to_value(&alert.status)?;
+            ensure!(words(&status) == ("Triggered", "Succeeded"), "its status is {status}");
+            Ok(Some(alert))
+        })
+        .await?;
+        let actions: Vec<&str> =
+            alert.status.iter().flat_map(|status| &status.actions).map(|action| action.name.as_str()).collect();
+        let [action] = actions.as_slice() else { bail!("{fingerprint} tells of these actions: {actions:?}") };
+        let workflow = self.workflows().get(action).await?;
+        let phase = workflow.data.pointer("/status/phase").and_then(Value::as_str);
+        ensure!(phase == Some("Succeeded"), "{action} is {phase:?}, and its alert says Succeeded");
+        Ok(alert)
+    }
+
+    /// The audit log shows one Workflow for each alert that is stored, and no other that the controllers made.
+    pub async fn one_workflow_each(&self, incidents: usize) -> anyhow::Result<()> {
+        let made = self.workflows_made()?;
+        let alerts = self.alerts().list(&ListParams::default()).await?.items;
+        let want: BTreeMap<String, usize> = alerts.iter().map(|alert| (alert.name_any(), 1)).collect();
+        ensure!(alerts.len() == incidents, "{} alerts are stored for {incidents} incidents", alerts.len());
+        ensure!(made == want, "the API server accepted these creations of Workflows: {made:#?}");
+        Ok(())
+    }
+
+    /// How many Workflows the controllers have made for each alert since the namespace was made, by the audit log.
+    pub fn workflows_made(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+        let account = format!("system:serviceaccount:{}:aegis", self.namespace);
+        let mut made: BTreeMap<String, usize> = BTreeMap::new();
+        for request in audit::since(self.cluster, self.since)? {
+            let creates = request.is_success() && request.is("create", "workflows", &self.namespace);
+            if creates && request.user() == account {
+                let name = request.name().context("a creation without a name")?;
+                // The alert's name, and 9 characters of the Workflow's own.
+                let alert = name.get(..name.len().saturating_sub(9)).unwrap_or_default();
+                *made.entry(alert.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(made)
     }
 
     /// Takes the installation away as the guide says, while a controller still runs that can let go of what it holds.

@@ -14,9 +14,11 @@ pub mod cluster;
 pub mod machine;
 pub mod needs;
 pub mod parts;
+pub mod proxy;
 mod report;
 pub mod run;
 pub mod scenarios;
+pub mod sender;
 pub mod wait;
 
 /// Waits until a person or a supervisor wants this program to end.

@@ -8,12 +8,16 @@ use tokio::process::Command;
 
 use super::pki::Pki;
 use super::{Setup, kube_client};
-use crate::machine::Running;
+use crate::machine::{Machine, Running};
+use crate::parts::Part;
 use crate::wait::until;
+
+/// Its process, and the folder with its data.
+pub(super) const ETCD: &str = "etcd";
 
 /// Starts etcd and the API server, and waits until it serves.
 pub(super) async fn start(setup: &Setup, pki: &Pki) -> anyhow::Result<Client> {
-    let mut etcd = etcd(setup)?;
+    let mut etcd = etcd(&setup.machine, &setup.etcd)?;
     let mut server = api_server(setup, pki)?;
     let client = kube_client(&setup.admin).await?;
     until("the API server serves", || {
@@ -31,14 +35,15 @@ pub(super) async fn start(setup: &Setup, pki: &Pki) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-fn etcd(setup: &Setup) -> anyhow::Result<Running> {
-    let mut etcd = setup.machine.command(setup.etcd.program("etcd"))?;
+/// Starts etcd, on the data that are there.
+pub(super) fn etcd(machine: &Machine, part: &Part) -> anyhow::Result<Running> {
+    let mut etcd = machine.command(part.program("etcd"))?;
     let (clients, peers) = ("http://127.0.0.1:2379", "http://127.0.0.1:2380");
-    etcd.arg(format!("--data-dir={}", setup.state("etcd").display()));
+    etcd.arg(format!("--data-dir={}", machine.folder().join(ETCD).display()));
     etcd.args([format!("--listen-client-urls={clients}"), format!("--advertise-client-urls={clients}")]);
     etcd.args([format!("--listen-peer-urls={peers}"), format!("--initial-advertise-peer-urls={peers}")]);
     etcd.args([format!("--initial-cluster=default={peers}"), "--log-level=warn".into()]);
-    setup.machine.start("etcd", etcd)
+    machine.start(ETCD, etcd)
 }
 
 fn api_server(setup: &Setup, pki: &Pki) -> anyhow::Result<Running> {

@@ -37,6 +37,7 @@ pub struct Cluster {
     /// Talks to it as its administrator.
     pub client: Client,
     kubernetes: Part,
+    etcd: Part,
 }
 
 impl Cluster {
@@ -57,7 +58,10 @@ impl Cluster {
             _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
         };
         match begun {
-            Ok(client) => Ok(Self { machine: setup.machine, client, kubernetes: setup.kubernetes }),
+            Ok(client) => {
+                let Setup { machine, kubernetes, etcd, .. } = setup;
+                Ok(Self { machine, client, kubernetes, etcd })
+            }
             Err(error) => {
                 let logs = keep_logs(&setup.machine)?;
                 setup.machine.destroy().await?;
@@ -73,7 +77,8 @@ impl Cluster {
             return Ok(None);
         }
         let client = kube_client(&machine.folder().join("pki/admin.kubeconfig")).await?;
-        Ok(Some(Self { machine, client, kubernetes: parts::ensure(&parts::KUBERNETES).await? }))
+        let (kubernetes, etcd) = (parts::ensure(&parts::KUBERNETES).await?, parts::ensure(&parts::ETCD).await?);
+        Ok(Some(Self { machine, client, kubernetes, etcd }))
     }
 
     /// The administrator's kubeconfig. It works inside and outside of the machine.
@@ -138,8 +143,20 @@ impl Cluster {
         .await
     }
 
-    /// Writes a kubeconfig for a ServiceAccount, with a token for a day, and returns its path.
-    pub async fn kubeconfig_of_account(&self, namespace: &str, account: &str) -> anyhow::Result<PathBuf> {
+    /// The certificate that whoever talks to the API server trusts.
+    pub fn authority(&self) -> PathBuf {
+        self.machine.folder().join("pki/ca.crt")
+    }
+
+    /// Writes a kubeconfig of that name for a ServiceAccount, with a token for a day, and returns its path. The API
+    /// server is reached there: at [`Cluster::server`], or by way of somebody who passes on what is asked.
+    pub async fn kubeconfig_of_account(
+        &self,
+        name: &str,
+        namespace: &str,
+        account: &str,
+        server: &str,
+    ) -> anyhow::Result<PathBuf> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1",
@@ -148,18 +165,34 @@ impl Cluster {
         });
         let answer: Value = self.client.request(post(&path, &request)?).await?;
         let token = answer.pointer("/status/token").and_then(Value::as_str).context("the answer holds no token")?;
-        let file = self.machine.folder().join(format!("{namespace}-{account}.kubeconfig"));
-        let authority = self.machine.folder().join("pki/ca.crt").display().to_string();
-        pki::write_kubeconfig(&file, &self.server(), &authority, json!({"token": token}))?;
+        let file = self.machine.folder().join(format!("{name}.kubeconfig"));
+        pki::write_kubeconfig(&file, server, &self.authority().display().to_string(), json!({"token": token}))?;
         Ok(file)
     }
 
     /// A client with the rights of a ServiceAccount, which does not try again by itself.
     pub async fn client_of_account(&self, namespace: &str, account: &str) -> anyhow::Result<Client> {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig_of_account(namespace, account).await?)?;
+        let name = format!("{namespace}-{account}");
+        let kubeconfig = self.kubeconfig_of_account(&name, namespace, account, &self.server()).await?;
+        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         config.default_retry = false;
         Ok(Client::try_from(config)?)
+    }
+
+    /// Ends etcd in order, and with it all that the API server can do, until [`Cluster::start_etcd`].
+    pub async fn stop_etcd(&self) -> anyhow::Result<()> {
+        self.machine.stop(control::ETCD).await
+    }
+
+    /// Starts etcd again, on the data that it left, and waits until the API server serves.
+    pub async fn start_etcd(&self) -> anyhow::Result<()> {
+        control::etcd(&self.machine, &self.etcd)?;
+        until("the API server serves again", || async {
+            self.client.request_text(get("/readyz")?).await?;
+            Ok(Some(()))
+        })
+        .await
     }
 
     /// Copies the logs of all parts to where they outlive the cluster, and returns that folder.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail, ensure};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -61,6 +62,7 @@ impl Machine {
             folder.display()
         );
         fs::create_dir_all(folder.join("logs"))?;
+        fs::create_dir_all(folder.join("processes"))?;
         let network = Network::free().await?;
         let mut machine = Self { folder, record: Record { network, first: None } };
         machine.save()?;
@@ -132,7 +134,18 @@ impl Machine {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log(name))?;
         command.stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("could not start {name}"))?;
-        Ok(Running::new(name, child))
+        let running = Running::new(name, child);
+        fs::write(self.started(name), serde_json::to_vec(&running.door()?)?)?;
+        Ok(running)
+    }
+
+    /// Ends the process that was last started under that name, by whichever program, and waits until it is gone.
+    pub async fn stop(&self, name: &str) -> anyhow::Result<()> {
+        let record = fs::read(self.started(name)).with_context(|| format!("{name} was never started"))?;
+        let door: Identity = serde_json::from_slice(&record)?;
+        let process = door.child().with_context(|| format!("could not find {name}"))?;
+        process.signal(Signal::TERM);
+        until(&format!("{name} ends"), || async { Ok((!process.alive()).then_some(())) }).await
     }
 
     /// The log of a process by its name.
@@ -149,6 +162,11 @@ impl Machine {
         self.record.network.gone().await?;
         control_groups::remove(&self.control_group()).await?;
         fs::remove_dir_all(&self.folder).with_context(|| format!("could not remove {}", self.folder.display()))
+    }
+
+    /// The record of the last process that was started under that name.
+    fn started(&self, name: &str) -> PathBuf {
+        self.folder.join("processes").join(format!("{name}.json"))
     }
 
     async fn begin(&mut self) -> anyhow::Result<()> {

@@ -16,7 +16,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    fn of(pid: i32) -> anyhow::Result<Self> {
+    /// A process that lives now.
+    pub(super) fn of(pid: i32) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let started = started(&stat).with_context(|| format!("/proc/{pid}/stat reads {stat:?}"))?;
         Ok(Self { pid, started })
@@ -24,7 +25,16 @@ impl Identity {
 
     /// The one process that a child has started.
     pub(super) fn only_child_of(child: &Child) -> anyhow::Result<Self> {
-        let parent = child.id().context("the process has ended already")?;
+        Self::only_child(child.id().context("the process has ended already")?)
+    }
+
+    /// The one process that this one has started.
+    pub(super) fn child(&self) -> anyhow::Result<Self> {
+        anyhow::ensure!(self.alive(), "process {} has ended already", self.pid);
+        Self::only_child(u32::try_from(self.pid)?)
+    }
+
+    fn only_child(parent: u32) -> anyhow::Result<Self> {
         let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
         let mut children = children.split_whitespace();
         match (children.next(), children.next()) {
@@ -43,7 +53,7 @@ impl Identity {
         self.signal(Signal::KILL);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         if let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.alive()) {
             // It may end at this moment, which is as good.
             let _ = kill_process(pid, signal);
@@ -78,6 +88,12 @@ impl Drop for Running {
 impl Running {
     pub(super) fn new(name: &str, door: Child) -> Self {
         Self { name: name.to_owned(), door, bound: false }
+    }
+
+    /// The nsenter that has started it.
+    pub(super) fn door(&self) -> anyhow::Result<Identity> {
+        let pid = self.door.id().with_context(|| format!("{} has ended already", self.name))?;
+        Identity::of(i32::try_from(pid)?)
     }
 
     /// Binds its life to this value: dropping it kills the process.
@@ -126,7 +142,10 @@ impl Running {
 
     /// Lets it go on.
     pub fn resume(&self) -> anyhow::Result<()> {
-        self.signal(Signal::CONT)
+        self.signal(Signal::CONT)?;
+        // nsenter halts with what it has started, and would not see its end.
+        self.door()?.signal(Signal::CONT);
+        Ok(())
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
