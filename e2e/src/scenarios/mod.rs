@@ -2,13 +2,20 @@
 
 mod contract;
 mod custom_json;
+mod definitions_removed;
+mod etcd_outage;
+mod faults;
+mod frozen_leader;
 mod injection;
 mod install;
 mod job_without_argo;
 mod kill_9;
 mod kubectl;
+mod namespace_terminating;
 mod seed_loop;
+mod squatted_names;
 mod upgrade;
+mod workflow_deleted;
 
 use std::sync::Arc;
 
@@ -16,6 +23,10 @@ use futures::future::BoxFuture;
 
 use crate::cluster::Cluster;
 use crate::parts::Recipe;
+
+/// A rule for NodeFails, whose Workflows end after a second, and one for NodeHangs, whose Workflows do not end. They need
+/// no pods.
+const WAIT: &str = include_str!("data/wait.yaml");
 
 /// A scenario.
 pub struct Scenario {
@@ -32,11 +43,18 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 9] = [
+pub static ALL: [Scenario; 16] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
     kill_9::SCENARIO,
+    frozen_leader::SCENARIO,
+    faults::SCENARIO,
+    etcd_outage::SCENARIO,
+    workflow_deleted::SCENARIO,
+    squatted_names::SCENARIO,
+    definitions_removed::SCENARIO,
+    namespace_terminating::SCENARIO,
     injection::SCENARIO,
     kubectl::SCENARIO,
     custom_json::SCENARIO,
