@@ -3,18 +3,17 @@
 //! Argo replaces its tags in the rendered object by text, before a pod is made. What it pastes into code must not
 //! carry a value of ours there, so every tag is told apart by what it may paste.
 
-use super::Flaw;
-use super::word::{Piece, Place, Print};
+use super::word::{Piece, Place};
 
 /// One part of a scalar.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Part<'a> {
+#[derive(Debug, Clone)]
+pub(super) enum Part {
     /// The template's own text.
-    Own(&'a str),
+    Own(String),
     /// A whole tag of Argo's, braces included.
-    Tag(&'a str),
-    /// A value of ours.
-    Value(&'a Print, Inside),
+    Tag(String, PasteKind),
+    /// A value of ours, by the number of its word.
+    Value(usize, Inside),
 }
 
 /// What a value stands in.
@@ -31,17 +30,17 @@ pub(super) enum Inside {
 
 /// The parts of one scalar.
 #[derive(Debug, Default)]
-pub(super) struct Parts<'a> {
-    pub(super) parts: Vec<Part<'a>>,
+pub(super) struct Parts {
+    pub(super) parts: Vec<Part>,
     /// What the scalar's tags paste.
-    pub(super) pastes: Vec<Paste<'a>>,
+    pub(super) pastes: Vec<Paste>,
 }
 
 /// One of Argo's tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Paste<'a> {
+pub(super) struct Paste {
     /// The tag, or its beginning when a value is a part of it.
-    pub(super) tag: &'a str,
+    pub(super) tag: String,
     pub(super) kind: PasteKind,
 }
 
@@ -55,48 +54,30 @@ pub(super) enum PasteKind {
     Text,
 }
 
-impl<'a> Parts<'a> {
+impl Parts {
     /// Takes the pieces of a scalar that stands in an `http` template or in `metrics`, or in neither.
-    ///
-    /// # Errors
-    /// The flaw of a tag that is Argo's only elsewhere and no parameter of ours.
-    pub(super) fn of(pieces: Vec<Piece<'a>>, here: Option<Place>) -> Result<Self, Flaw> {
+    pub(super) fn of(pieces: Vec<Piece<'_>>, here: Option<Place>) -> Self {
         let mut result = Parts::default();
-        let mut open: Option<Open<'a>> = None;
+        let mut open: Option<Open<'_>> = None;
         for piece in pieces {
             match piece {
                 Piece::Own(own) => open = result.own(own, open),
-                Piece::Value(print) => result.value(print, &mut open),
-                Piece::Placed(tag) if Some(tag.place) == here => {
-                    result.parts.push(Part::Tag(&tag.text));
-                    result.pastes.push(Paste { tag: &tag.text, kind: PasteKind::Text });
-                }
-                Piece::Placed(tag) => {
-                    let print = tag.elsewhere.as_ref().map_err(Flaw::clone)?;
-                    result.value(print, &mut open);
-                }
+                Piece::Placed(_, tag) if Some(tag.place) == here => result.tag(&tag.text, PasteKind::Text),
+                Piece::Value(word, _) | Piece::Placed(word, _) => result.value(word, &mut open),
             }
         }
-        Ok(result)
+        result
     }
 
-    /// The values in order.
-    pub(super) fn values(&self) -> impl Iterator<Item = &'a Print> {
+    /// The values in order, by the numbers of their words.
+    pub(super) fn values(&self) -> impl Iterator<Item = (usize, Inside)> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Value(print, _) => Some(*print),
-            Part::Own(_) | Part::Tag(_) => None,
+            Part::Value(word, inside) => Some((*word, *inside)),
+            Part::Own(_) | Part::Tag(..) => None,
         })
     }
 
-    /// The only part when that is a value.
-    pub(super) fn single_value(&self) -> Option<&'a Print> {
-        match self.parts.as_slice() {
-            [Part::Value(print, Inside::Text)] => Some(print),
-            _ => None,
-        }
-    }
-
-    fn own(&mut self, own: &'a str, open: Option<Open<'a>>) -> Option<Open<'a>> {
+    fn own<'a>(&mut self, own: &'a str, open: Option<Open<'a>>) -> Option<Open<'a>> {
         let mut rest = own;
         if let Some(mut tag) = open {
             let Some(end) = rest.find("}}") else {
@@ -120,10 +101,7 @@ impl<'a> Parts<'a> {
             let (tag, after) = tag.split_at_checked(end + 2).unwrap_or((tag, ""));
             rest = after;
             match paste_kind(tag) {
-                Some(kind) => {
-                    self.parts.push(Part::Tag(tag));
-                    self.pastes.push(Paste { tag, kind });
-                }
+                Some(kind) => self.tag(tag, kind),
                 None => self.push_own(tag),
             }
         }
@@ -131,11 +109,16 @@ impl<'a> Parts<'a> {
         None
     }
 
-    fn value(&mut self, print: &'a Print, open: &mut Option<Open<'a>>) {
+    fn tag(&mut self, tag: &str, kind: PasteKind) {
+        self.parts.push(Part::Tag(tag.to_owned(), kind));
+        self.pastes.push(Paste { tag: tag.to_owned(), kind });
+    }
+
+    fn value(&mut self, word: usize, open: &mut Option<Open<'_>>) {
         let inside = match open {
             None => Inside::Text,
             Some(tag) => {
-                self.pastes.push(Paste { tag: tag.tag, kind: PasteKind::Text });
+                self.pastes.push(Paste { tag: tag.tag.to_owned(), kind: PasteKind::Text });
                 match (tag.expression, tag.quote, tag.escaped) {
                     (false, ..) => Inside::Tag,
                     (true, Some(_), false) => Inside::Literal,
@@ -143,12 +126,12 @@ impl<'a> Parts<'a> {
                 }
             }
         };
-        self.parts.push(Part::Value(print, inside));
+        self.parts.push(Part::Value(word, inside));
     }
 
-    fn push_own(&mut self, own: &'a str) {
+    fn push_own(&mut self, own: &str) {
         if !own.is_empty() {
-            self.parts.push(Part::Own(own));
+            self.parts.push(Part::Own(own.to_owned()));
         }
     }
 }
@@ -209,10 +192,11 @@ fn opening(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Print, Printed};
     use super::*;
 
     fn kinds(text: &str) -> Vec<PasteKind> {
-        let parts = Parts::of(vec![Piece::Own(text)], None).unwrap();
+        let parts = Parts::of(vec![Piece::Own(text)], None);
         parts.pastes.iter().map(|paste| paste.kind).collect()
     }
 
@@ -236,21 +220,10 @@ mod tests {
 
     #[test]
     fn a_value_inside_a_tag_is_told_from_one_in_text() {
-        let print = Print {
-            value: "v".to_owned(),
-            kind: super::super::Printed::Text,
-            parameter: "x".to_owned(),
-            line: 1,
-            column: 1,
-        };
+        let print = Print { value: "v".to_owned(), kind: Printed::Text, parameter: "x".to_owned(), line: 1, column: 1 };
         let inside = |before: &'static str, after: &'static str| {
-            let pieces = vec![Piece::Own(before), Piece::Value(&print), Piece::Own(after)];
-            let parts = Parts::of(pieces, None).unwrap();
-            let found = parts.parts.iter().find_map(|part| match part {
-                Part::Value(_, inside) => Some(*inside),
-                _ => None,
-            });
-            found.unwrap()
+            let pieces = vec![Piece::Own(before), Piece::Value(0, &print), Piece::Own(after)];
+            Parts::of(pieces, None).values().next().unwrap().1
         };
         assert_eq!(inside("a ", " b"), Inside::Text);
         assert_eq!(inside("{{x}} ", " }}"), Inside::Text);

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Flaw;
+use super::setting::{self, Step};
 
 /// What carries a rendered object out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub fn service_accounts(object: &Value) -> Result<Vec<ServiceAccount>, Flaw> {
     let mut found = Vec::new();
     let mut path = Vec::new();
     if let Some(spec) = object.get("spec") {
-        path.push("spec".to_owned());
+        path.push(Step::Key("spec"));
         collect(spec, &mut path, &mut found)?;
     }
     let main = match object.get("kind").and_then(Value::as_str) {
@@ -88,12 +89,12 @@ pub fn service_accounts(object: &Value) -> Result<Vec<ServiceAccount>, Flaw> {
     Ok(found)
 }
 
-fn collect(value: &Value, path: &mut Vec<String>, found: &mut Vec<ServiceAccount>) -> Result<(), Flaw> {
+fn collect<'v>(value: &'v Value, path: &mut Vec<Step<'v>>, found: &mut Vec<ServiceAccount>) -> Result<(), Flaw> {
     match value {
         Value::Object(map) => collect_mapping(map, path, found),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                path.push(format!("[{index}]"));
+                path.push(Step::Index(index));
                 collect(item, path, found)?;
                 path.pop();
             }
@@ -103,18 +104,18 @@ fn collect(value: &Value, path: &mut Vec<String>, found: &mut Vec<ServiceAccount
     }
 }
 
-fn collect_mapping(
-    map: &Map<String, Value>,
-    path: &mut Vec<String>,
+fn collect_mapping<'v>(
+    map: &'v Map<String, Value>,
+    path: &mut Vec<Step<'v>>,
     found: &mut Vec<ServiceAccount>,
 ) -> Result<(), Flaw> {
     for (key, value) in map {
-        path.push(key.clone());
+        path.push(Step::Key(key));
         match (key.as_str(), value) {
             // Keys that people choose say nothing.
             ("labels" | "annotations" | "matchLabels" | "nodeSelector", _) => {}
             ("serviceAccountName" | "serviceAccount", Value::String(name)) if !name.is_empty() => {
-                found.push(ServiceAccount { field: join(path), name: name.clone() });
+                found.push(ServiceAccount { field: setting::path(path), name: name.clone() });
             }
             ("podSpecPatch", Value::String(patch)) => patched(patch, path, found)?,
             _ => collect(value, path, found)?,
@@ -124,26 +125,15 @@ fn collect_mapping(
     Ok(())
 }
 
-fn patched(patch: &str, path: &mut Vec<String>, found: &mut Vec<ServiceAccount>) -> Result<(), Flaw> {
+fn patched(patch: &str, path: &[Step<'_>], found: &mut Vec<ServiceAccount>) -> Result<(), Flaw> {
     // Escapes in quoted keys are legal YAML, so what cannot be read is not searched as text alone.
     match serde_saphyr::from_str::<Value>(patch) {
-        Ok(value) => collect(&value, path, found),
+        Ok(value) => collect(&value, &mut path.to_vec(), found),
         Err(_) if !patch.contains("erviceAccount") && !patch.contains('\\') => Ok(()),
         Err(error) => Err(Flaw::new(format!("the patch speaks of a ServiceAccount but is not readable YAML: {error}"))
-            .field(join(path))
+            .field(setting::path(path))
             .hint("quote Argo's tags, or name the ServiceAccount in the template")),
     }
-}
-
-fn join(path: &[String]) -> String {
-    let mut joined = String::new();
-    for step in path {
-        if !joined.is_empty() && !step.starts_with('[') {
-            joined.push('.');
-        }
-        joined.push_str(step);
-    }
-    joined
 }
 
 fn noun(value: &Value) -> &'static str {

@@ -21,6 +21,24 @@ pub(super) fn kept(text: &[char]) -> Vec<bool> {
     read(text).kept
 }
 
+/// Whether kubelet is between references wherever a value stands: one without `$` and `)` then passes as it is, and so
+/// does all that is around it.
+pub(super) fn is_apart<'s>(segments: impl Iterator<Item = Segment<'s>>) -> bool {
+    let mut text = Vec::new();
+    let mut values = Vec::new();
+    for segment in segments {
+        match segment {
+            Segment::Own(own) => text.extend(own.chars()),
+            Segment::Value(_) => {
+                values.push(text.len());
+                text.push('x');
+            }
+        }
+    }
+    let reading = read(&text);
+    values.iter().all(|at| reading.between.get(*at) == Some(&true))
+}
+
 /// Doubles the dollars of values so that they arrive as they are, and the template's own text as it would around
 /// any harmless value.
 ///
@@ -126,15 +144,21 @@ struct Reading {
     kept: Vec<bool>,
     /// The names in `$(NAME)`.
     references: Vec<Range<usize>>,
+    /// Which characters have no part in a reference, and no dollar before them.
+    between: Vec<bool>,
 }
 
 fn read(text: &[char]) -> Reading {
     let mut kept = vec![true; text.len()];
     let mut references = Vec::new();
+    let mut between = vec![false; text.len()];
     let last = text.iter().rposition(|c| *c == ')');
     let mut at = 0;
     while let Some(c) = text.get(at) {
         if *c != '$' {
+            if let Some(between) = between.get_mut(at) {
+                *between = true;
+            }
             at += 1;
             continue;
         }
@@ -160,7 +184,7 @@ fn read(text: &[char]) -> Reading {
             Some(_) | None => at += 2,
         }
     }
-    Reading { kept, references }
+    Reading { kept, references, between }
 }
 
 fn is_name(c: char) -> bool {
@@ -260,6 +284,17 @@ mod tests {
                 prop_assert!(!result.contains("hunter2"), "{:?} became {:?}", written, result);
                 let harmless = expand(&format!("{before}x{after}"));
                 prop_assert_eq!(harmless.len() + value.len(), result.len() + 1);
+            }
+        }
+
+        #[test]
+        fn apart_from_references_a_value_passes_as_it_is(
+            texts in proptest::collection::vec(("[$()a-z' ]{0,8}", "[(A-Z' \u{e9}]{0,4}"), 1..4),
+        ) {
+            let segments = texts.iter().flat_map(|(own, value)| [Segment::Own(own), Segment::Value(value)]);
+            if is_apart(segments.clone()) {
+                let whole: String = texts.iter().flat_map(|(own, value)| [own.as_str(), value]).collect();
+                prop_assert_eq!(double_dollars(&segments.collect::<Vec<_>>()), Ok(whole));
             }
         }
 

@@ -7,7 +7,7 @@ use super::Flaw;
 use super::argo_tags::{Paste, PasteKind};
 use super::paths;
 use super::shell::{found, is_safe_word};
-use super::word::Print;
+use super::word::Words;
 
 /// What kind of text a tag stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,10 @@ pub(super) enum Site {
 
 /// The tags of an object, and the values that they can bring elsewhere.
 #[derive(Debug, Default)]
-pub(super) struct Pastes<'e> {
+pub(super) struct Pastes {
     tags: Vec<Tag>,
-    values: Vec<(&'e Print, String)>,
+    /// The numbers of their words, and their fields.
+    values: Vec<(usize, String)>,
     /// Whether any loop takes its items from a value, a tag or a parameter.
     pub(super) loops_are_filled: bool,
 }
@@ -39,21 +40,21 @@ struct Tag {
     site: Site,
 }
 
-impl<'e> Pastes<'e> {
+impl Pastes {
     /// Notes a tag.
-    pub(super) fn tag(&mut self, paste: &Paste<'_>, site: Site, field: &str) {
+    pub(super) fn tag(&mut self, paste: &Paste, site: Site, field: &str) {
         if site != Site::Data && paste.kind != PasteKind::Harmless {
-            self.tags.push(Tag { text: paste.tag.to_owned(), field: field.to_owned(), kind: paste.kind, site });
+            self.tags.push(Tag { text: paste.tag.clone(), field: field.to_owned(), kind: paste.kind, site });
         }
     }
 
     /// Notes a value in a field that tags can paste.
-    pub(super) fn value(&mut self, print: &'e Print, field: &str) {
-        self.values.push((print, field.to_owned()));
+    pub(super) fn value(&mut self, word: usize, field: &str) {
+        self.values.push((word, field.to_owned()));
     }
 
     /// Checks every value against every tag.
-    pub(super) fn check(&self) -> Result<(), Flaw> {
+    pub(super) fn check(&self, words: &Words) -> Result<(), Flaw> {
         let tag_in = |site: Site| {
             self.tags.iter().find(|tag| tag.site == site && (tag.kind == PasteKind::Text || self.loops_are_filled))
         };
@@ -61,9 +62,13 @@ impl<'e> Pastes<'e> {
         let argument = tag_in(Site::Argument);
         let expanded = argument.or_else(|| tag_in(Site::Expanded));
         let path = tag_in(Site::Path);
-        for (print, field) in &self.values {
+        for (word, field) in &self.values {
+            let print = words.print(*word)?;
             let value = print.value.as_str();
-            let chars: Vec<paths::Origin> = value.chars().map(|c| (c, Some(0))).collect();
+            let climbs = || {
+                let chars: Vec<paths::Origin> = value.chars().map(|c| (c, Some(0))).collect();
+                paths::climbing_value(&chars, |_| true).is_some()
+            };
             let (tag, problem) = match (code, argument, expanded, path) {
                 (Some(tag), ..) if !is_safe_word(value) => (
                     tag,
@@ -79,9 +84,7 @@ impl<'e> Pastes<'e> {
                 (_, _, Some(tag), _) if value.contains('$') => {
                     (tag, "it holds a `$`, which kubelet would read as a variable".to_owned())
                 }
-                (.., Some(tag)) if paths::climbing_value(&chars, |_| true).is_some() => {
-                    (tag, "it makes a `..` segment in a file path".to_owned())
-                }
+                (.., Some(tag)) if climbs() => (tag, "it makes a `..` segment in a file path".to_owned()),
                 _ => continue,
             };
             return Err(Flaw::new(format!("{problem}: {} in {} takes it over", tag.text, tag.field))

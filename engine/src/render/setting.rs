@@ -14,6 +14,23 @@ pub(super) enum Step<'a> {
     Index(usize),
 }
 
+/// A trail as people write it, such as `spec.templates[0].container.args[1]`.
+pub(super) fn path(trail: &[Step<'_>]) -> String {
+    let mut path = String::new();
+    for step in trail {
+        match step {
+            Step::Key(key) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(key);
+            }
+            Step::Index(index) => path.push_str(&format!("[{index}]")),
+        }
+    }
+    path
+}
+
 /// How the text of a field is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reading {

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use command::Facts;
-pub(super) use quote::{Spelling, check, check_here_doc, found, write};
+pub(super) use quote::{Quoting, Spelling, check, check_here_doc, found};
 use scan::{End, Scanner};
 
 pub(super) use programs::{Language, decides_what_runs, is_ksh_like, is_shell, language_of};

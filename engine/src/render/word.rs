@@ -6,6 +6,7 @@
 //! form a tag together with it.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
@@ -76,10 +77,10 @@ pub struct PlacedTag {
 pub enum Piece<'a> {
     /// The template's own text, Argo's tags included.
     Own(&'a str),
-    /// A value to fill in.
-    Value(&'a Print),
-    /// A tag that is Argo's in one place and a value, or a flaw, in every other.
-    Placed(&'a PlacedTag),
+    /// A value to fill in, and the number of its word.
+    Value(usize, &'a Print),
+    /// A tag that is Argo's in one place and a value, or a flaw, in every other, and the number of its word.
+    Placed(usize, &'a PlacedTag),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +92,16 @@ enum Meaning {
 /// The words of one rendering and what they stand for.
 #[derive(Debug, Clone)]
 pub struct Words {
-    tag: String,
+    tag: Arc<Tag>,
+    meanings: Vec<Meaning>,
+}
+
+#[derive(Debug)]
+struct Tag {
+    text: String,
     /// Finds the tag. A search that is prepared for each scalar anew takes longer than to look through it.
     finder: Finder<'static>,
     salt: u64,
-    meanings: Vec<Meaning>,
 }
 
 impl Words {
@@ -105,12 +111,13 @@ impl Words {
     /// holds it; then it follows from the text and all values, which a sender of alerts cannot aim at.
     pub fn for_template<'v>(text: &str, values: impl Iterator<Item = &'v str>) -> Words {
         let values: Vec<&str> = values.collect();
-        Self::salted(text, digest(text), &values, 0)
+        Self::salted(text, &values, 0)
     }
 
-    /// The same for a text whose digest is known, and with a salt that is not below this one: a caller asks for the
-    /// next when a computed value turns out to hold the tag.
-    pub(super) fn salted(text: &str, digest: [u8; 32], values: &[&str], first: u64) -> Words {
+    /// The same with a salt that is not below this one: a caller asks for the next when a value turns out to hold the
+    /// tag.
+    pub(super) fn salted(text: &str, values: &[&str], first: u64) -> Words {
+        let digest = Sha256::digest(text.as_bytes());
         let mut salt = first;
         loop {
             let tag = if salt == 0 {
@@ -126,7 +133,8 @@ impl Words {
                 tag_from(&hash.finalize())
             };
             if !text.contains(&tag) && !values.iter().any(|value| value.contains(&tag)) {
-                return Words { finder: Finder::new(&tag).into_owned(), tag, salt, meanings: Vec::new() };
+                let finder = Finder::new(&tag).into_owned();
+                return Words { tag: Arc::new(Tag { text: tag, finder, salt }), meanings: Vec::new() };
             }
             salt += 1;
         }
@@ -134,12 +142,12 @@ impl Words {
 
     /// What every word begins with.
     pub(super) fn tag(&self) -> &str {
-        &self.tag
+        &self.tag.text
     }
 
     /// The salt of the tag; the next one gives another tag.
     pub(super) fn salt(&self) -> u64 {
-        self.salt
+        self.tag.salt
     }
 
     /// A new word that stands for a printed value.
@@ -155,7 +163,8 @@ impl Words {
     /// The parts of a text in order: its own text between the words, and what each word stands for.
     pub fn split<'a>(&'a self, text: &'a str) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();
-        if text.len() < self.tag.len() {
+        let tag = self.tag.text.len();
+        if text.len() < tag {
             if !text.is_empty() {
                 pieces.push(Piece::Own(text));
             }
@@ -167,21 +176,21 @@ impl Words {
         while let Some((before, found)) =
             rest.get(from..).and_then(|tail| self.find(tail)).and_then(|at| rest.split_at_checked(from + at))
         {
-            let after_tag = found.get(self.tag.len()..).unwrap_or_default();
+            let after_tag = found.get(tag..).unwrap_or_default();
             let meaning = after_tag
                 .get(..NUMBER_DIGITS)
                 .and_then(|digits| usize::from_str_radix(digits, 16).ok())
-                .and_then(|number| self.meanings.get(number));
-            let Some(meaning) = meaning else {
-                from = before.len() + self.tag.len();
+                .and_then(|number| Some((number, self.meanings.get(number)?)));
+            let Some((number, meaning)) = meaning else {
+                from = before.len() + tag;
                 continue;
             };
             if !before.is_empty() {
                 pieces.push(Piece::Own(before));
             }
             pieces.push(match meaning {
-                Meaning::Value(print) => Piece::Value(print),
-                Meaning::Placed(tag) => Piece::Placed(tag),
+                Meaning::Value(print) => Piece::Value(number, print),
+                Meaning::Placed(tag) => Piece::Placed(number, tag),
             });
             rest = after_tag.get(NUMBER_DIGITS..).unwrap_or_default();
             from = 0;
@@ -198,7 +207,7 @@ impl Words {
     }
 
     fn find(&self, text: &str) -> Option<usize> {
-        self.finder.find(text.as_bytes())
+        self.tag.finder.find(text.as_bytes())
     }
 
     /// Every printed value, in the order of printing; a placed tag counts with what it prints elsewhere.
@@ -209,16 +218,31 @@ impl Words {
         })
     }
 
+    /// What the word of this number prints where it is not Argo's.
+    ///
+    /// # Errors
+    /// The flaw of a tag that is no parameter of ours.
+    pub(super) fn print(&self, number: usize) -> Result<&Print, Flaw> {
+        match self.meanings.get(number) {
+            Some(Meaning::Value(print)) => Ok(print),
+            Some(Meaning::Placed(tag)) => tag.elsewhere.as_ref().map_err(Flaw::clone),
+            None => Err(Flaw::new("a word was lost")),
+        }
+    }
+
+    /// The words that stand for tags whose owner follows from their place: the number of each, the tag and the place.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (usize, &str, Place)> {
+        self.meanings.iter().enumerate().filter_map(|(number, meaning)| match meaning {
+            Meaning::Value(_) => None,
+            Meaning::Placed(tag) => Some((number, tag.text.as_str(), tag.place)),
+        })
+    }
+
     fn add(&mut self, meaning: Meaning) -> String {
         let number = self.meanings.len();
         self.meanings.push(meaning);
-        format!("{}{number:0NUMBER_DIGITS$x}", self.tag)
+        format!("{}{number:0NUMBER_DIGITS$x}", self.tag.text)
     }
-}
-
-/// What the tag of a template's words follows from.
-pub(super) fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
 }
 
 fn tag_from(hash: &[u8]) -> String {
@@ -254,23 +278,23 @@ mod tests {
     fn the_tag_depends_on_values_only_when_one_of_them_holds_it() {
         let plain = Words::for_template("text", std::iter::empty());
         let other = Words::for_template("text", ["a", "b"].into_iter());
-        assert_eq!(plain.tag, other.tag);
-        let aimed = format!("x{}y", plain.tag);
+        assert_eq!(plain.tag(), other.tag());
+        let aimed = format!("x{}y", plain.tag());
         let salted = Words::for_template("text", [aimed.as_str()].into_iter());
-        assert_ne!(plain.tag, salted.tag);
-        assert!(!aimed.contains(&salted.tag));
+        assert_ne!(plain.tag(), salted.tag());
+        assert!(!aimed.contains(salted.tag()));
         let in_text = Words::for_template(&aimed, std::iter::empty());
-        assert!(!aimed.contains(&in_text.tag));
+        assert!(!aimed.contains(in_text.tag()));
     }
 
     #[test]
     fn a_tag_that_no_number_of_ours_follows_is_ordinary_text() {
         let mut words = Words::for_template("text", std::iter::empty());
         let word = words.mint(print("x"));
-        let broken = format!("{}zz {}ffffff {word}", words.tag, words.tag);
+        let broken = format!("{0}zz {0}ffffff {word}", words.tag());
         let pieces = words.split(&broken);
         assert_eq!(pieces.len(), 2);
-        assert_eq!(pieces[1], Piece::Value(&print("x")));
+        assert_eq!(pieces[1], Piece::Value(0, &print("x")));
     }
 
     proptest! {
@@ -295,8 +319,8 @@ mod tests {
                 .into_iter()
                 .map(|piece| match piece {
                     Piece::Own(own) => own.to_owned(),
-                    Piece::Value(print) => print.value.clone(),
-                    Piece::Placed(tag) => tag.text.clone(),
+                    Piece::Value(_, print) => print.value.clone(),
+                    Piece::Placed(_, tag) => tag.text.clone(),
                 })
                 .collect();
             prop_assert_eq!(filled, expected);

@@ -183,8 +183,8 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node>,
     document: Option<Node>,
     documents: usize,
-    /// How often each word was met in the text of a scalar or a comment.
-    seen: HashMap<*const Print, usize>,
+    /// How often each word was met in the text of a scalar or a comment, by its number.
+    seen: HashMap<usize, usize>,
     cost: Cost,
 }
 
@@ -317,8 +317,8 @@ impl Builder<'_> {
         for piece in self.evaluated.words.split(&scalar.text) {
             let print = match piece {
                 Piece::Own(_) => continue,
-                Piece::Value(print) => print,
-                Piece::Placed(tag) => tag.elsewhere.as_ref().map_err(Flaw::clone)?,
+                Piece::Value(_, print) => print,
+                Piece::Placed(_, tag) => tag.elsewhere.as_ref().map_err(Flaw::clone)?,
             };
             return Err(decides_structure(print, "in a key"));
         }
@@ -388,7 +388,7 @@ impl Builder<'_> {
     fn unknown_tag(&self, tag: &granit_parser::Tag, line: usize, column: usize) -> Flaw {
         let written = tag.to_string();
         for piece in self.evaluated.words.split(&written) {
-            if let Piece::Value(print) = piece {
+            if let Piece::Value(_, print) = piece {
                 return decides_structure(print, "in a YAML tag");
             }
         }
@@ -409,8 +409,8 @@ impl Builder<'_> {
 
     fn see(&mut self, text: &str) {
         for piece in self.evaluated.words.split(text) {
-            if let Some(print) = identity(&piece) {
-                *self.seen.entry(print).or_default() += 1;
+            if let Some(word) = number(&piece) {
+                *self.seen.entry(word).or_default() += 1;
             }
         }
     }
@@ -418,17 +418,17 @@ impl Builder<'_> {
     fn finish(mut self) -> Result<Node, Flaw> {
         let words: &Words = &self.evaluated.words;
         for piece in words.split(&self.evaluated.text) {
-            let Some(print) = identity(&piece) else {
+            let Some(word) = number(&piece) else {
                 continue;
             };
-            let left = self.seen.entry(print).or_default();
+            let left = self.seen.entry(word).or_default();
             if *left > 0 {
                 *left -= 1;
                 continue;
             }
             return Err(match piece {
-                Piece::Value(print) => decides_structure(print, "outside of any text"),
-                Piece::Placed(tag) => match &tag.elsewhere {
+                Piece::Value(_, print) => decides_structure(print, "outside of any text"),
+                Piece::Placed(_, tag) => match &tag.elsewhere {
                     Ok(print) => decides_structure(print, "outside of any text"),
                     Err(flaw) => flaw.clone(),
                 },
@@ -443,12 +443,10 @@ impl Builder<'_> {
     }
 }
 
-/// Tells words apart; two prints may be equal in every field.
-fn identity(piece: &Piece<'_>) -> Option<*const Print> {
+fn number(piece: &Piece<'_>) -> Option<usize> {
     match piece {
         Piece::Own(_) => None,
-        Piece::Value(print) => Some(std::ptr::from_ref(*print)),
-        Piece::Placed(tag) => Some(std::ptr::from_ref(*tag).cast()),
+        Piece::Value(number, _) | Piece::Placed(number, _) => Some(*number),
     }
 }
 

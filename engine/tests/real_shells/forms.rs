@@ -1,6 +1,6 @@
 //! Scripts with a value in every place that quoting is sound in: each shell sees exactly the value.
 
-use aegis_engine::render::{Flaw, Parameters, Template, fill};
+use aegis_engine::render::{Flaw, Parameters, Template};
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
@@ -212,7 +212,7 @@ fn parse(templates: Vec<Value>) -> Template {
 
 fn fill_with(template: &Template, value: &str) -> Result<Value, Flaw> {
     let parameters: Parameters = [("x", value)].into_iter().collect();
-    fill(&template.evaluate(&parameters)?)
+    template.render(&parameters)
 }
 
 fn templates(object: &Value) -> &[Value] {

@@ -1,6 +1,6 @@
 //! Templates that are hard to render: a value changes the text of its own field and nothing else of the object.
 
-use aegis_engine::render::{Flaw, Parameters, Template, fill};
+use aegis_engine::render::{Flaw, Parameters, Template};
 use serde_json::Value;
 
 use crate::values::{PAYLOADS, naughty};
@@ -142,7 +142,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
 
 fn render(template: &Template, values: &[(&str, &str)]) -> Result<Value, Flaw> {
     let parameters: Parameters = values.iter().copied().collect();
-    fill(&template.evaluate(&parameters)?)
+    template.render(&parameters)
 }
 
 fn harmless(with: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {

@@ -1,17 +1,15 @@
 //! Environment variables: which may not be filled at all, and which kubelet pastes into the container's command.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
-use super::Filler;
+use super::blank::Rule;
+use super::read::Reader;
 use crate::render::Flaw;
 use crate::render::argo_tags::{Part, Paste, PasteKind};
 use crate::render::argv::{Role, Roles};
 use crate::render::pastes::Site;
 use crate::render::setting::Step;
 use crate::render::shell::{self, Bound, Limit};
-use crate::render::word::Print;
 use crate::render::yaml::{Node, Scalar, Shape};
 
 /// A `$(NAME)` in a command or its arguments.
@@ -32,10 +30,7 @@ pub(super) struct Variables<'e> {
 impl<'e> Variables<'e> {
     pub(super) fn of(container: &'e Node) -> Self {
         let names = match container.get("env").map(|list| &list.shape) {
-            Some(Shape::Sequence(variables)) => {
-                let names = variables.iter().filter_map(|variable| variable.get("name")?.scalar());
-                names.map(|name| name.text.as_str()).collect()
-            }
+            Some(Shape::Sequence(variables)) => variables.iter().filter_map(name_of).collect(),
             _ => Vec::new(),
         };
         Self { names, others: container.get("envFrom").is_some() }
@@ -47,34 +42,24 @@ impl<'e> Variables<'e> {
     }
 }
 
-impl<'e> Filler<'e> {
+impl<'e> Reader<'e> {
     /// The first variable that kubelet pastes into an item of a command line.
-    pub(super) fn pasted_variable(
-        &self,
-        scalar: &'e Scalar,
-        variables: &Variables<'e>,
-    ) -> Result<Option<String>, Flaw> {
-        if !scalar.text.contains("$(") {
-            return Ok(None);
-        }
-        let own = self.own_text(scalar)?;
-        Ok(names(&own).find(|name| variables.has(name)).map(|name| format!("$({name})")))
+    pub(super) fn pasted_variable(&self, scalar: &Scalar, variables: &Variables<'e>) -> Option<String> {
+        let own = self.own_text(scalar);
+        names(&own).find(|name| variables.has(name)).map(|name| format!("$({name})"))
     }
 
-    fn own_text(&self, scalar: &'e Scalar) -> Result<Cow<'e, str>, Flaw> {
-        if !self.is_mixed(scalar) {
-            return Ok(Cow::Borrowed(&scalar.text));
-        }
-        let parts = self.parts(scalar)?;
-        let texts = parts.parts.iter().map(|part| match part {
-            Part::Own(text) | Part::Tag(text) => *text,
+    fn own_text(&self, scalar: &Scalar) -> String {
+        let parts = self.parts(scalar).parts;
+        let texts = parts.iter().map(|part| match part {
+            Part::Own(text) | Part::Tag(text, _) => text.as_str(),
             Part::Value(..) => "\0",
         });
-        Ok(Cow::Owned(texts.collect()))
+        texts.collect()
     }
 
     /// The variables that kubelet would paste into a container's command.
-    pub(super) fn references(&self, container: &'e Node, roles: &Roles) -> Result<Vec<Reference>, Flaw> {
+    pub(super) fn references(&self, container: &'e Node, roles: &Roles) -> Vec<Reference> {
         let mut references = Vec::new();
         let lists = [container.get("command"), container.get("args")];
         let items = lists.into_iter().flatten().filter_map(|list| match &list.shape {
@@ -83,93 +68,90 @@ impl<'e> Filler<'e> {
         });
         for (item, role) in items.flatten().zip(&roles.items) {
             let Some(scalar) = item.scalar() else { continue };
-            let own = self.own_text(scalar)?;
             let site = match role {
                 Role::Argument(Bound { limit: Limit::Any, .. }) => Site::Argument,
                 Role::Argument(_) | Role::Shell(_) | Role::Source(_) | Role::Reread(_) => Site::Code,
             };
+            let own = self.own_text(scalar);
             references.extend(names(&own).map(|name| Reference { name: name.to_owned(), site }));
         }
-        Ok(references)
+        references
     }
 
-    /// Refuses values in variables that decide which program runs, holds those that kubelet pastes to the rules of
-    /// the place they are pasted into, then fills the list as any other.
+    /// Reads the list as any other, then refuses values in variables that decide which program runs, and holds those
+    /// that kubelet pastes to the rules of the place they are pasted into.
     pub(super) fn environment(&mut self, list: &'e Node, references: &[Reference]) -> Result<Value, Flaw> {
         let Shape::Sequence(variables) = &list.shape else {
             return self.node(list);
         };
         let referenced = |site: Site| {
             references.iter().find(|reference| {
-                reference.site == site
-                    && variables.iter().any(|variable| {
-                        variable.get("name").and_then(Node::scalar).is_some_and(|name| name.text == reference.name)
-                    })
+                reference.site == site && variables.iter().any(|variable| name_of(variable) == Some(&reference.name))
             })
         };
         // Variables may take over each other, so one that is pasted speaks for all.
         let pasted = referenced(Site::Code).or_else(|| referenced(Site::Argument));
+        let mut values = Vec::with_capacity(variables.len());
         for (index, variable) in variables.iter().enumerate() {
             self.trail.push(Step::Index(index));
-            self.variable(variable, pasted)?;
+            let first = self.blanks.len();
+            values.push(self.node(variable)?);
+            self.variable(variable, first, pasted);
             self.trail.pop();
         }
-        self.node(list)
+        Ok(Value::Array(values))
     }
 
-    fn variable(&mut self, variable: &'e Node, pasted: Option<&Reference>) -> Result<(), Flaw> {
+    /// `first` is the first of its blanks.
+    fn variable(&mut self, variable: &'e Node, first: usize, pasted: Option<&Reference>) {
         if let (Some(reference), Some(_)) =
             (pasted, variable.get("valueFrom").and_then(|source| source.get("fieldRef")))
         {
-            let paste = Paste { tag: "$(NAME)", kind: PasteKind::Text };
+            let paste = Paste { tag: "$(NAME)".to_owned(), kind: PasteKind::Text };
             let field = format!("{}.valueFrom.fieldRef", self.path());
             self.pastes.tag(&paste, reference.site, &field);
         }
         let Some(value) = variable.get("value").and_then(Node::scalar) else {
-            return Ok(());
+            return;
         };
-        let name = variable.get("name").and_then(Node::scalar).map_or("", |name| name.text.as_str());
-        self.trail.push(Step::Key("value"));
-        let parts = self.parts(value)?;
-        if let (true, Some(print)) = (shell::decides_what_runs(name), parts.values().next()) {
-            return Err(self
-                .refused(print, format!("no value can stand here: the variable {name} decides what runs"))
-                .hint("use a variable with another name"));
+        let mut rules = Vec::new();
+        let name = name_of(variable).unwrap_or_default();
+        if shell::decides_what_runs(name) {
+            let bound = Bound::never(format!("the variable {name} decides what runs"));
+            rules.push(Rule::Bound(bound, "use a variable with another name".to_owned()));
         }
+        self.trail.push(Step::Key("value"));
         if let Some(reference) = pasted {
-            for print in parts.values() {
-                self.check_pasted(print, reference)?;
-            }
+            rules.push(reference.rule());
             let field = self.path();
-            for paste in &parts.pastes {
+            for paste in &self.parts(value).pastes {
                 self.pastes.tag(paste, reference.site, &field);
             }
         }
-        self.trail.pop();
-        Ok(())
-    }
-
-    fn check_pasted(&self, print: &Print, reference: &Reference) -> Result<(), Flaw> {
-        let problem = match reference.site {
-            Site::Code => {
-                let bound = Bound::safe_word(format!(
-                    "kubelet pastes it with $({}) into text that is read as code",
-                    reference.name
-                ));
-                shell::check(&print.value, &bound).err()
-            }
-            _ if print.value.starts_with('-') => Some(format!(
-                "it begins with '-', and kubelet pastes it with $({}) into an argument, where it would be an option",
-                reference.name
-            )),
-            _ => None,
-        };
-        match problem {
-            None => Ok(()),
-            Some(problem) => Err(self
-                .refused(print, problem)
-                .hint(format!("write \"${}\" in the script, which the shell expands", reference.name))),
+        for blank in self.blanks.iter_mut().skip(first).filter(|blank| blank.route.is(&self.trail)) {
+            blank.rules.clone_from(&rules);
         }
+        self.trail.pop();
+    }
+}
+
+fn name_of(variable: &Node) -> Option<&str> {
+    variable.get("name")?.scalar().map(|name| name.text.as_str())
+}
+
+impl Reference {
+    /// What the values of a variable keep to that kubelet pastes.
+    fn rule(&self) -> Rule {
+        let Self { name, site } = self;
+        let hint = format!("write \"${name}\" in the script, which the shell expands");
+        if *site == Site::Code {
+            let why = format!("kubelet pastes it with $({name}) into text that is read as code");
+            return Rule::Bound(Bound::safe_word(why), hint);
+        }
+        let problem = format!(
+            "it begins with '-', and kubelet pastes it with $({name}) into an argument, where it would be an option"
+        );
+        Rule::NoOption(problem, hint)
     }
 }
 

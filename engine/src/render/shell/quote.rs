@@ -1,5 +1,7 @@
 //! How a value is spelled in the place where it stands.
 
+use std::borrow::Cow;
+
 use super::{Bound, Context, HereDoc, Hole, Limit, Unit, is_digits, is_safe_word};
 
 /// What becomes of the script before a shell reads it.
@@ -12,71 +14,66 @@ pub(in crate::render) enum Spelling {
     Source,
 }
 
-/// Writes a value into a hole. `next` is what stands behind the hole.
-///
-/// # Errors
-/// A sentence that says why the value cannot stand there.
-pub(in crate::render) fn write(
-    value: &str,
-    hole: &Hole,
+/// How values are written in one place of a script.
+#[derive(Debug, Clone)]
+pub(in crate::render) struct Quoting {
+    context: Context,
     spelling: Spelling,
-    next: Option<Unit>,
-) -> Result<String, String> {
-    if value.contains('\0') {
-        return Err("it holds a NUL character, which no program can be given".to_owned());
+    /// Whether even a safe word is quoted.
+    always: bool,
+    /// Whether a dollar at a value's end would join with what the script has behind it.
+    joins: bool,
+}
+
+impl Quoting {
+    /// The quoting in a hole. `next` is what stands behind it.
+    pub(in crate::render) fn of(hole: &Hole, spelling: Spelling, next: Option<Unit>) -> Self {
+        let joins = matches!(next, Some(Unit::Char('$' | '(') | Unit::Hole(_) | Unit::Tag));
+        Self { context: hole.context, spelling, always: hole.always_quote, joins }
     }
-    check(value, &hole.bound)?;
-    if value.contains(['\u{1}', '\u{7f}']) && hole.context != Context::Comment {
-        return Err("it holds a control character (U+0001 or U+007F) that bash does not keep as it is".to_owned());
-    }
-    let split = spelling == Spelling::Source;
-    // A dollar at the value's end would join with what the script has behind it.
-    let joins =
-        split && value.ends_with('$') && matches!(next, Some(Unit::Char('$' | '(') | Unit::Hole(_) | Unit::Tag));
-    match hole.context {
-        Context::Bare => {
-            if is_safe_word(value) && !hole.always_quote && !is_reserved(value) {
-                return Ok(value.to_owned());
-            }
-            Ok(format!("'{}'", in_single(value, split)))
+
+    /// Writes a value without NUL characters, so that the shell sees exactly that value.
+    ///
+    /// # Errors
+    /// A sentence that says why no spelling of it can stand there.
+    pub(in crate::render) fn write<'v>(&self, value: &'v str) -> Result<Cow<'v, str>, String> {
+        if value.contains(['\u{1}', '\u{7f}']) && self.context != Context::Comment {
+            return Err("it holds a control character (U+0001 or U+007F) that bash does not keep as it is".to_owned());
         }
-        Context::Single => {
-            let mut written = in_single(value, split);
-            if joins {
-                written.push_str("''");
+        let split = self.spelling == Spelling::Source;
+        let joins = split && self.joins && value.ends_with('$');
+        let written = match self.context {
+            Context::Bare if is_safe_word(value) && !self.always && !is_reserved(value) => return Ok(value.into()),
+            Context::Bare => format!("'{}'", in_single(value, split)),
+            Context::Single => in_single(value, split) + if joins { "''" } else { "" },
+            Context::Double => in_double(value, split) + if joins { "\"\"" } else { "" },
+            Context::AnsiC => in_ansi_c(value, split),
+            Context::HereDoc => {
+                if joins || (split && value.contains("$(")) {
+                    return Err("it holds `$(`, which kubelet could expand before the script is written".to_owned());
+                }
+                escape(value, |c| matches!(c, '\\' | '$' | '`'))
             }
-            Ok(written)
-        }
-        Context::Double => {
-            let mut written = in_double(value, split);
-            if joins {
-                written.push_str("\"\"");
+            Context::HereDocRaw => {
+                if joins || (split && (value.contains("$(") || value.contains("$$"))) {
+                    return Err(
+                        "it holds `$(` or `$$`, which kubelet could expand before the script is written".to_owned()
+                    );
+                }
+                return Ok(value.into());
             }
-            Ok(written)
-        }
-        Context::AnsiC => Ok(in_ansi_c(value, split)),
-        Context::HereDoc => {
-            if joins || (split && value.contains("$(")) {
-                return Err("it holds `$(`, which kubelet could expand before the script is written".to_owned());
+            Context::Comment => {
+                if value.contains('\n') {
+                    return Err("it holds a newline, which would end the comment".to_owned());
+                }
+                if split && value.contains('$') {
+                    return Err("it holds a `$`, which kubelet could expand before the script is written".to_owned());
+                }
+                return Ok(value.into());
             }
-            Ok(escape(value, |c| matches!(c, '\\' | '$' | '`')))
-        }
-        Context::HereDocRaw => {
-            if joins || (split && (value.contains("$(") || value.contains("$$"))) {
-                return Err("it holds `$(` or `$$`, which kubelet could expand before the script is written".to_owned());
-            }
-            Ok(value.to_owned())
-        }
-        Context::Comment => {
-            if value.contains('\n') {
-                return Err("it holds a newline, which would end the comment".to_owned());
-            }
-            if split && value.contains('$') {
-                return Err("it holds a `$`, which kubelet could expand before the script is written".to_owned());
-            }
-            Ok(value.to_owned())
-        }
-        Context::Raw => Ok(value.to_owned()),
+            Context::Raw => return Ok(value.into()),
+        };
+        Ok(written.into())
     }
 }
 

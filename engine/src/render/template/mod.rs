@@ -23,19 +23,19 @@ mod value;
 
 use std::collections::BTreeSet;
 
-use super::last::LastTree;
-use super::word::digest;
-use super::{Evaluated, Flaw, Parameters, Words, fill};
+use super::forms::Forms;
+use super::{Evaluated, Flaw, Parameters, Words};
 
 /// A template whose syntax has been checked.
 #[derive(Debug)]
 pub struct Template {
     text: String,
-    digest: [u8; 32],
     nodes: Vec<ast::Node>,
     slots: usize,
     parameters: BTreeSet<String>,
-    tree: LastTree,
+    /// Words that do not occur in the text, none of them printed yet.
+    words: Words,
+    forms: Forms,
 }
 
 impl Template {
@@ -59,11 +59,11 @@ impl Template {
         let (slots, parameters) = scope.finish();
         Ok(Self {
             text: manifest.to_owned(),
-            digest: digest(manifest),
             nodes,
             slots,
             parameters,
-            tree: LastTree::default(),
+            words: Words::for_template(manifest, std::iter::empty()),
+            forms: Forms::default(),
         })
     }
 
@@ -81,29 +81,31 @@ impl Template {
     /// and column.
     pub fn evaluate(&self, parameters: &Parameters) -> Result<Evaluated, Flaw> {
         let values: Vec<&str> = parameters.iter().flat_map(|(name, value)| [name, value]).collect();
-        let mut salt = 0;
+        let mut words = self.words.clone();
+        if values.iter().any(|value| words.contains_any(value)) {
+            words = Words::salted(&self.text, &values, words.salt() + 1);
+        }
         for _ in 0..SALTS {
-            let words = Words::salted(&self.text, self.digest, &values, salt);
-            salt = words.salt() + 1;
+            let next = words.salt() + 1;
             let outcome = eval::evaluate(&self.nodes, self.slots, self.text.len(), parameters, words)?;
             // A value that a function computed may hold what no parameter holds.
             let clash = outcome.words.prints().any(|print| outcome.words.contains_any(&print.value));
             if !clash {
                 return Ok(Evaluated { text: outcome.text, words: outcome.words, origins: outcome.origins });
             }
+            words = Words::salted(&self.text, &values, next);
         }
         Err(Flaw::new("the values of this alert imitate the marks that stand for them")
             .hint("nothing but an attack does this: look at where the alert came from"))
     }
 
-    /// Makes the object that it stands for with these parameters. The first time takes about twice as long as further
-    /// ones that take the same branches.
+    /// Makes the object that it stands for with these parameters. What follows from the text alone is worked out the
+    /// first time, and again only for values that take other branches.
     ///
     /// # Errors
     /// Those of [`Template::evaluate`] and of [`fill`].
     pub fn render(&self, parameters: &Parameters) -> Result<serde_json::Value, Flaw> {
-        let evaluated = self.evaluate(parameters)?;
-        fill::fill_tree(&evaluated, self.tree.of(&evaluated)?.as_ref())
+        self.forms.fill(&self.evaluate(parameters)?)
     }
 }
 

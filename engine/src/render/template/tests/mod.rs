@@ -38,12 +38,12 @@ fn shown(evaluated: &Evaluated) -> String {
         .into_iter()
         .map(|piece| match piece {
             Piece::Own(own) => own.to_owned(),
-            Piece::Value(print) => match print.kind {
+            Piece::Value(_, print) => match print.kind {
                 Printed::Text => format!("<{}>", print.value),
                 Printed::Int => format!("<i:{}>", print.value),
                 Printed::Bool => format!("<b:{}>", print.value),
             },
-            Piece::Placed(tag) => format!("<{} in {:?}>", tag.text, tag.place),
+            Piece::Placed(_, tag) => format!("<{} in {:?}>", tag.text, tag.place),
         })
         .collect()
 }

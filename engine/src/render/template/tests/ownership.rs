@@ -49,7 +49,7 @@ fn names_that_are_argos_in_one_place_wait_for_the_place() {
         .split(&evaluated.text)
         .into_iter()
         .filter_map(|piece| match piece {
-            Piece::Placed(tag) => Some((tag.place, tag.elsewhere.clone())),
+            Piece::Placed(_, tag) => Some((tag.place, tag.elsewhere.clone())),
             _ => None,
         })
         .collect();
