@@ -180,19 +180,11 @@ impl Cluster {
         Ok(Client::try_from(config)?)
     }
 
-    /// Ends etcd in order, and with it all that the API server can do, until [`Cluster::start_etcd`].
-    pub async fn stop_etcd(&self) -> anyhow::Result<()> {
-        self.machine.stop(control::ETCD).await
-    }
-
-    /// Starts etcd again, on the data that it left, and waits until the API server serves.
-    pub async fn start_etcd(&self) -> anyhow::Result<()> {
-        control::etcd(&self.machine, &self.etcd)?;
-        until("the API server serves again", || async {
-            self.client.request_text(get("/readyz")?).await?;
-            Ok(Some(()))
-        })
-        .await
+    /// Ends etcd in order, and with it all that the API server can do. It is started again on the data that it left: by
+    /// [`WithoutEtcd::end`], or when that is dropped.
+    pub async fn stop_etcd(&self) -> anyhow::Result<WithoutEtcd<'_>> {
+        self.machine.stop(control::ETCD).await?;
+        Ok(WithoutEtcd { cluster: self, back: false })
     }
 
     /// Copies the logs of all parts to where they outlive the cluster, and returns that folder.
@@ -203,6 +195,36 @@ impl Cluster {
     /// Ends it and removes every trace.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.machine.destroy().await
+    }
+}
+
+/// A cluster whose etcd is stopped.
+pub struct WithoutEtcd<'a> {
+    cluster: &'a Cluster,
+    back: bool,
+}
+
+impl WithoutEtcd<'_> {
+    /// Starts etcd and waits until the API server serves.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        self.back = true;
+        control::etcd(&self.cluster.machine, &self.cluster.etcd)?;
+        until("the API server serves again", || async {
+            self.cluster.client.request_text(get("/readyz")?).await?;
+            Ok(Some(()))
+        })
+        .await
+    }
+}
+
+impl Drop for WithoutEtcd<'_> {
+    fn drop(&mut self) {
+        if !self.back {
+            // Whatever failed or was given up, the next scenario finds the cluster again.
+            if let Err(error) = control::etcd(&self.cluster.machine, &self.cluster.etcd) {
+                eprintln!("could not start etcd again: {error:#}");
+            }
+        }
     }
 }
 

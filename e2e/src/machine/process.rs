@@ -142,15 +142,16 @@ impl Running {
 
     /// Lets it go on.
     pub fn resume(&self) -> anyhow::Result<()> {
-        self.signal(Signal::CONT)?;
-        // nsenter halts with what it has started, and would not see its end.
-        self.door()?.signal(Signal::CONT);
-        Ok(())
+        self.signal(Signal::CONT)
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let identity = Identity::only_child_of(&self.door).with_context(|| format!("could not find {}", self.name))?;
         identity.signal(signal);
+        if signal != Signal::STOP {
+            // nsenter halts with what it has started, and would not see its end.
+            self.door()?.signal(Signal::CONT);
+        }
         Ok(())
     }
 }

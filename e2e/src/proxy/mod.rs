@@ -47,11 +47,15 @@ impl Proxy {
     pub async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((cluster.machine.network().outside(), 0)).await;
         let listener = listener.context("the proxy could not listen on the link")?;
-        let address = listener.local_addr()?;
         let authority = reqwest::Certificate::from_pem(&std::fs::read(cluster.authority())?)?;
         let client = reqwest::Client::builder().tls_certs_only([authority]).http1_only().no_proxy().build()?;
+        Self::run(listener, cluster.server(), client)
+    }
+
+    fn run(listener: TcpListener, server: String, client: reqwest::Client) -> anyhow::Result<Self> {
+        let address = listener.local_addr()?;
         let faults = Faults::default();
-        let way = Way { server: cluster.server(), client, faults: faults.clone() };
+        let way = Way { server, client, faults: faults.clone() };
         let task = tokio::spawn(accept(listener, way)).abort_handle();
         Ok(Self { address, faults, task })
     }
@@ -108,7 +112,6 @@ async fn serve(stream: TcpStream, way: Arc<Way>) {
 struct Dropped;
 
 /// A request whose body has arrived.
-#[derive(Clone)]
 struct Whole {
     parts: http::request::Parts,
     body: Bytes,
@@ -236,4 +239,82 @@ fn status(code: u16, retry_after: Option<u32>) -> serde_json::Value {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason,
         "message": "something is made to go wrong", "details": {"retryAfterSeconds": retry_after.unwrap_or(0)},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// A server that counts what it carries out, and a proxy before it.
+    async fn before_a_server() -> (Proxy, Arc<AtomicU32>) {
+        let carried_out = Arc::new(AtomicU32::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let count = carried_out.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let count = count.clone();
+                let answer = move |_: http::Request<Incoming>| {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    async { Ok::<_, std::convert::Infallible>(Response::new(Body::from("{}\n"))) }
+                };
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (Proxy::run(listener, server, client()).unwrap(), carried_out)
+    }
+
+    fn client() -> reqwest::Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().http1_only().no_proxy().build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_fault_does_what_its_name_says() {
+        let no_answer = Duration::from_secs(2);
+        let cases = [
+            (Fault::Refuse(429, Some(1)), Some(429), 0),
+            (Fault::FailAfter(504), Some(504), 1),
+            (Fault::Reset, None, 0),
+            (Fault::LoseAnswer, None, 1),
+            (Fault::Swallow, None, 0),
+            (Fault::Delay(Duration::ZERO), Some(200), 1),
+        ];
+        for (fault, answer, carried_out) in cases {
+            let (proxy, count) = before_a_server().await;
+            let send = || client().post(format!("{}/api/v1/pods", proxy.server())).timeout(no_answer).send();
+            proxy.arm(fault, &["create pods"]);
+            let met = send().await.ok().map(|answer| answer.status().as_u16());
+            assert_eq!((met, count.load(Ordering::SeqCst)), (answer, carried_out), "{fault:?}");
+            assert_eq!(proxy.hits(), Hits::from([("create pods".to_owned(), 1)]), "{fault:?}");
+            let next = send().await.unwrap();
+            assert_eq!((next.status().as_u16(), next.text().await.unwrap().as_str()), (200, "{}\n"), "after {fault:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_late_arrives_when_its_sender_has_given_up() {
+        let (proxy, count) = before_a_server().await;
+        proxy.arm(Fault::Delay(Duration::from_secs(2)), &[]);
+        let request = client().post(format!("{}/api/v1/pods", proxy.server())).timeout(Duration::from_secs(1));
+        assert!(request.send().await.unwrap_err().is_timeout());
+        crate::wait::until("it arrives", || async { Ok((count.load(Ordering::SeqCst) == 1).then_some(())) })
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_watch_is_told_that_it_has_expired() {
+        let (proxy, _) = before_a_server().await;
+        proxy.arm(Fault::Expire, &[]);
+        let watch = || async {
+            let answer = client().get(format!("{}/api/v1/pods?watch=true", proxy.server())).send().await.unwrap();
+            answer.status().as_u16()
+        };
+        assert_eq!((watch().await, watch().await), (410, 200));
+    }
 }
