@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 
-use super::bed::Bed;
+use super::bed::{Bed, RELEASED};
 use super::bodies::bodies;
 use super::figures::{Figure, Target};
 use super::raw::Raw;
@@ -19,6 +19,8 @@ const TWICE_SECONDS: f64 = 15.0;
 
 /// At half of that rate, and at twice as much; each alert comes in a body of its own.
 pub(super) async fn measure(bed: &Bed<'_>, sender: &Sender, raw: &Raw, rate: f64) -> anyhow::Result<Vec<Figure>> {
+    // What is left of the alerts before is out of the way.
+    tokio::time::sleep(RELEASED).await;
     let mut half = Vec::new();
     for round in 0..ROUNDS {
         half.push(answers(&send(bed, sender, &format!("half-{round}"), 0.5 * rate, HALF_SECONDS).await?));
@@ -27,6 +29,7 @@ pub(super) async fn measure(bed: &Bed<'_>, sender: &Sender, raw: &Raw, rate: f64
     let medians: Vec<f64> = half.iter().map(Times::median).collect();
     let yardstick = raw.paced();
 
+    tokio::time::sleep(RELEASED).await;
     let taken = send(bed, sender, "twice", 2.0 * rate, TWICE_SECONDS).await?;
     let refused: usize = taken.iter().map(|taken| taken.refused).sum();
     let stored: BTreeSet<String> =

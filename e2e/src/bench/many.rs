@@ -1,13 +1,11 @@
-//! With ten thousand alerts and their Workflows there: memory, and how soon a controller acts that was started, or that
-//! takes over from one that ended.
+//! With ten thousand alerts and their Workflows there: memory, and how soon a controller acts that was started.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::names::FINGERPRINT_LABEL;
 use anyhow::Context as _;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 
 use super::bed::{Bed, PORT, RELEASED, SHORT_LEASE};
 use super::bodies::bodies;
@@ -21,12 +19,6 @@ pub(super) const ALERTS: usize = 10_000;
 /// Memory is read when nothing has happened for so long.
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
-/// Kills cost a lease each.
-const KILLS: usize = 2;
-/// What the lease's duration is unless it is set.
-const LEASE: Duration = Duration::from_secs(15);
-/// A failover that takes longer has failed.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a controller holds that has only just started.
 pub(super) async fn idle(bed: &Bed<'_>) -> anyhow::Result<Figure> {
@@ -81,95 +73,6 @@ pub(super) async fn restarts(bed: &Bed<'_>) -> anyhow::Result<Vec<Figure>> {
             in_mib(resident)
         )),
     ])
-}
-
-/// How soon a replica acts in the place of one that was asked to end, and of one that was killed.
-pub(super) async fn failovers(bed: &Bed<'_>) -> anyhow::Result<Vec<Figure>> {
-    let (mut leader, mut terminated) = (bed.aegis.start(PORT, &[]).await?, Vec::new());
-    until_leading(bed, &leader).await?;
-    let mut port = PORT;
-    for round in 0..ROUNDS {
-        port = PORT + 1 - (port - PORT);
-        let standby = bed.aegis.start(port, &[]).await?;
-        terminated.push(failover(bed, &mut leader, &standby, &format!("term-{round}"), End::Asked).await?);
-        leader = standby;
-    }
-    let mut killed = Vec::new();
-    for round in 0..KILLS {
-        port = PORT + 1 - (port - PORT);
-        let standby = bed.aegis.start(port, &[]).await?;
-        killed.push(failover(bed, &mut leader, &standby, &format!("kill-{round}"), End::Killed).await?);
-        leader = standby;
-    }
-    leader.running.stop().await?;
-    let worst = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
-    Ok(vec![
-        Figure::new("failover on SIGTERM", worst(&terminated), "s").target(Target::AtMost(1.0)).note(format!(
-            "the longest that any alert waited for its Workflow, with {ALERTS} there; {}",
-            rounds(&terminated, 2)
-        )),
-        Figure::new("failover on kill -9", worst(&killed), "s")
-            .target(Target::AtMost(LEASE.as_secs_f64() + 2.0))
-            .note(format!("the lease is {} s; {}", LEASE.as_secs(), rounds(&killed, 1))),
-    ])
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Asked,
-    Killed,
-}
-
-/// Ends the leader while alerts come in at the other one, and tells how long any of them waited for its Workflow.
-async fn failover(
-    bed: &Bed<'_>,
-    leader: &mut Controller,
-    standby: &Controller,
-    name: &str,
-    end: End,
-) -> anyhow::Result<f64> {
-    let sender = Sender::to(standby);
-    let pause = Duration::from_millis(if end == End::Asked { 50 } else { 250 });
-    let begun = Instant::now();
-    let ending = async {
-        match end {
-            End::Asked => leader.running.stop().await,
-            End::Killed => leader.running.kill().await,
-        }
-    };
-    let sending = async {
-        let mut sent: Vec<(String, Instant)> = Vec::new();
-        for number in 0.. {
-            anyhow::ensure!(begun.elapsed() < LONGEST, "nobody took over within {LONGEST:?}");
-            let at = Instant::now();
-            for body in bodies(&format!("{name}-{number}"), 1, 1) {
-                sent.extend(sender.deliver(body).await?.names.into_iter().map(|name| (name, at)));
-            }
-            tokio::time::sleep(pause).await;
-            let made = |name: &str| bed.observer.workflow_of(name).is_some();
-            if sent.iter().all(|(name, _)| made(name)) && leads(bed, standby).await? {
-                break;
-            }
-        }
-        Ok(sent)
-    };
-    let (ended, sent) = tokio::join!(ending, sending);
-    ended?;
-    let waits =
-        sent?.into_iter().filter_map(|(name, at)| Some((bed.observer.workflow_of(&name)?.made - at).as_secs_f64()));
-    Ok(waits.fold(0.0, f64::max))
-}
-
-async fn until_leading(bed: &Bed<'_>, controller: &Controller) -> anyhow::Result<()> {
-    crate::wait::until("it leads", || async { Ok(leads(bed, controller).await?.then_some(())) }).await
-}
-
-/// Whether that controller holds the Lease.
-async fn leads(bed: &Bed<'_>, controller: &Controller) -> anyhow::Result<bool> {
-    let leases: Api<Lease> = Api::namespaced(bed.cluster.client.clone(), bed.aegis.namespace());
-    let lease = leases.get("aegis-controller").await?;
-    let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-    Ok(holder.rsplit_once('_').is_some_and(|(name, _)| name == controller.name()))
 }
 
 /// Stores an alert as a webhook does that has nobody beside it to act on it, and returns its name.

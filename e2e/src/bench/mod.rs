@@ -2,7 +2,7 @@
 //! kubelet too.
 //!
 //! In the flow: [`raw`] measures the API server alone, which is the yardstick; then [`idle`], [`rate`], [`answer`],
-//! [`repeats`] and [`many`] measure a controller, as a process under its own ServiceAccount and roles, on a [`bed`];
+//! [`repeats`], [`many`] and [`failover`] measure a controller, as a process under its own ServiceAccount and roles, on a [`bed`];
 //! [`argo`] the whole way. What can be counted is counted in the API server's audit log. See docs/performance.md.
 
 mod answer;
@@ -11,6 +11,7 @@ mod bed;
 #[path = "../../../controller/benches/loop/bodies.rs"]
 mod bodies;
 mod disk;
+mod failover;
 #[path = "../../../engine/benches/figures/mod.rs"]
 mod figures;
 mod idle;
@@ -37,7 +38,7 @@ use crate::aegis;
 use crate::cluster::Cluster;
 
 /// The parts that can be run alone. The yardstick is always measured where it is needed.
-pub const PARTS: [&str; 4] = ["idle", "load", "many", "argo"];
+pub const PARTS: [&str; 5] = ["idle", "failover", "load", "many", "argo"];
 
 /// What to measure, and where to tell it.
 pub struct Plan {
@@ -101,6 +102,10 @@ async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> a
             eprintln!("measuring one alert at a time");
             figures.extend(idle::measure(&bed, &raw).await?);
         }
+        if wants("failover") {
+            eprintln!("measuring failovers");
+            figures.extend(failover::with_few(&bed).await?);
+        }
         let controller = bed.warm("load", &SHORT_LEASE).await?;
         if wants("load") {
             let sender = Sender::to(&controller);
@@ -116,7 +121,7 @@ async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> a
             eprintln!("measuring with {} alerts", many::ALERTS);
             figures.push(many::full(&bed, controller).await?);
             figures.extend(many::restarts(&bed).await?);
-            figures.extend(many::failovers(&bed).await?);
+            figures.extend(failover::with_many(&bed).await?);
         }
         simulator.stop().await;
     }
