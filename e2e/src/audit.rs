@@ -1,5 +1,6 @@
 //! What the API server recorded of every request.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 
@@ -23,6 +24,8 @@ pub struct Request {
     object_ref: Option<Object>,
     #[serde(default)]
     response_status: Option<Answer>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +36,8 @@ struct User {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Object {
+    #[serde(default)]
+    api_group: String,
     #[serde(default)]
     resource: String,
     #[serde(default)]
@@ -78,6 +83,32 @@ impl Request {
         self.object_ref.as_ref().map_or(("", "", ""), |object| {
             (&object.resource, &object.namespace, object.subresource.as_deref().unwrap_or_default())
         })
+    }
+
+    /// Whether the asker's rights did not reach. (A namespace that is being deleted forbids with the same code.)
+    pub fn is_denied(&self) -> bool {
+        self.annotations.get("authorization.k8s.io/decision").is_some_and(|decision| decision == "forbid")
+    }
+
+    /// Why it was let through: the binding and the role that did. Empty if it was not.
+    pub fn reason(&self) -> &str {
+        self.annotations.get("authorization.k8s.io/reason").map_or("", String::as_str)
+    }
+
+    /// Its API group, empty for the core, and its resource with the subresource, as a role names them; `None` for what
+    /// is about no object, such as discovery.
+    pub fn group_and_resource(&self) -> Option<(&str, String)> {
+        let object = self.object_ref.as_ref()?;
+        let resource = match &object.subresource {
+            Some(subresource) => format!("{}/{subresource}", object.resource),
+            None => object.resource.clone(),
+        };
+        Some((&object.api_group, resource))
+    }
+
+    /// The namespace that it is about; empty for objects of the whole cluster.
+    pub fn namespace(&self) -> &str {
+        self.object_ref.as_ref().map_or("", |object| &object.namespace)
     }
 
     /// The object's name, if the request or its answer tells it.
@@ -154,6 +185,16 @@ mod tests {
         assert_eq!(lines("ne\ntwo\nthree\n", false), ["two", "three"]);
         assert_eq!(lines("\ntwo\n", false), ["two"], "the part begins with the end of the line before");
         assert_eq!(lines("thr", false), [""; 0]);
+    }
+
+    #[test]
+    fn a_request_is_told_as_a_role_names_it() {
+        let line = r#"{"verb":"patch","user":{"username":"u"},"objectRef":{"resource":"aegisalerts","namespace":"a","name":"n",
+            "apiGroup":"aegis.io","subresource":"status"},"responseStatus":{"code":403},
+            "annotations":{"authorization.k8s.io/decision":"forbid","authorization.k8s.io/reason":""}}"#;
+        let request: Request = serde_json::from_str(line).unwrap();
+        assert_eq!(request.group_and_resource(), Some(("aegis.io", "aegisalerts/status".to_owned())));
+        assert!(request.is_denied() && request.namespace() == "a" && request.reason().is_empty());
     }
 
     #[test]

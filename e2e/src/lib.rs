@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod machine;
 pub mod needs;
 pub mod parts;
+pub mod procedure;
 pub mod proxy;
 mod report;
 pub mod run;

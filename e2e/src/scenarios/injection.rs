@@ -13,6 +13,7 @@ use crate::aegis::Aegis;
 use crate::alertmanager::Alertmanager;
 use crate::cluster::Cluster;
 use crate::parts;
+use crate::procedure;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "injection",
@@ -99,7 +100,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     aegis.publish(&controller).await?;
     let receiver = include_str!("data/alertmanager.yaml").replace("aegis.monitoring", "aegis.injection");
     let alertmanager = Alertmanager::start(cluster, &receiver).await?;
-    cluster.apply(NAMESPACE, &rules().to_string()).await?;
+    cluster.apply(NAMESPACE, &rules()).await?;
 
     let mut labels = BTreeMap::from([("alertname".to_owned(), "Hostile".to_owned())]);
     for (nth, value) in HOSTILE.iter().enumerate() {
@@ -191,7 +192,7 @@ fn is_taken(way: &str, value: &str) -> bool {
 }
 
 /// The rules and templates: one that shows the values, and one for each that is refused.
-fn rules() -> Value {
+fn rules() -> String {
     let mut env: Vec<Value> =
         (0..HOSTILE.len()).map(|nth| json!({"name": format!("V{nth}"), "value": tag(nth)})).collect();
     env.push(json!({"name": "DESCRIPTION", "value": "{{.description}}"}));
@@ -215,30 +216,12 @@ fn rules() -> Value {
         let container = json!({"image": "busybox:latest", "command": ["sh", "-c", script]});
         items.extend(pair(&format!("Refused{nth}"), &json!([{"name": "main", "container": container}])));
     }
-    json!({"apiVersion": "v1", "kind": "List", "items": items})
+    procedure::list(items)
 }
 
 /// A rule for alerts of a type, and its template.
 fn pair(type_: &str, templates: &Value) -> [Value; 2] {
-    let name = type_.to_lowercase();
-    let manifest = json!({
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Workflow",
-        "spec": {"serviceAccountName": "aegis-workflow", "entrypoint": "main", "templates": templates},
-    });
-    [
-        json!({
-            "apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlertOpsRule", "metadata": {"name": name},
-            "spec": {
-                "alertConditions": [{"type": format!("^{type_}$"), "status": "Firing"}],
-                "opsTemplate": {"kind": "AegisOpsTemplate", "apiVersion": "aegis.io/v1alpha1", "name": name},
-            },
-        }),
-        json!({
-            "apiVersion": "aegis.io/v1alpha1", "kind": "AegisOpsTemplate", "metadata": {"name": name},
-            "spec": {"manifest": manifest.to_string()},
-        }),
-    ]
+    procedure::rule(&type_.to_lowercase(), &format!("^{type_}$"), &procedure::workflow(templates))
 }
 
 fn alert(mut labels: BTreeMap<String, String>, description: &str) -> Value {

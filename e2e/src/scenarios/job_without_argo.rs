@@ -7,6 +7,7 @@ use super::Scenario;
 use crate::aegis::{Aegis, Controller, node_alert};
 use crate::cluster::Cluster;
 use crate::parts;
+use crate::procedure;
 use crate::wait::until;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -18,55 +19,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 const NAMESPACE: &str = "job-without-argo";
-
-const RULES: &str = "\
-apiVersion: aegis.io/v1alpha1
-kind: AegisAlertOpsRule
-metadata: {name: job}
-spec:
-  alertConditions: [{type: ^WantsJob$, status: Firing}]
-  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, name: job}
----
-apiVersion: aegis.io/v1alpha1
-kind: AegisAlertOpsRule
-metadata: {name: workflow}
-spec:
-  alertConditions: [{type: ^WantsWorkflow$, status: Firing}]
-  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, name: workflow}
----
-apiVersion: aegis.io/v1alpha1
-kind: AegisOpsTemplate
-metadata: {name: job}
-spec:
-  manifest: |
-    apiVersion: batch/v1
-    kind: Job
-    spec:
-      template:
-        spec:
-          serviceAccountName: aegis-workflow
-          restartPolicy: Never
-          containers:
-            - name: main
-              image: busybox:latest
-              command: [echo, \"{{.node}}\"]
----
-apiVersion: aegis.io/v1alpha1
-kind: AegisOpsTemplate
-metadata: {name: workflow}
-spec:
-  manifest: |
-    apiVersion: argoproj.io/v1alpha1
-    kind: Workflow
-    spec:
-      serviceAccountName: aegis-workflow
-      entrypoint: main
-      templates:
-        - name: main
-          container:
-            image: busybox:latest
-            command: [echo, \"{{.node}}\"]
-";
 
 async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let definitions = parts::ensure(&parts::ARGO).await?.kept("crds").display().to_string();
@@ -81,7 +33,9 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 async fn without_argo(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<Controller> {
-    cluster.apply(NAMESPACE, RULES).await?;
+    let job = procedure::rule("job", "^WantsJob$", &procedure::echo_job());
+    let workflow = procedure::rule("workflow", "^WantsWorkflow$", &procedure::echo());
+    cluster.apply(NAMESPACE, &procedure::list(job.into_iter().chain(workflow))).await?;
     let controller = aegis.start(8080, &[]).await?;
     for type_ in ["WantsJob", "WantsWorkflow"] {
         controller.send(&node_alert(type_, type_, Cluster::NODE)).await?;

@@ -6,6 +6,7 @@ use kube::api::ListParams;
 use super::Scenario;
 use crate::aegis::{Aegis, Controller, node_alert, words};
 use crate::cluster::Cluster;
+use crate::procedure;
 use crate::wait::until;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -21,37 +22,12 @@ const INCIDENTS: usize = 6;
 /// Short, so that a successor need not wait long.
 const LEASE: [&str; 6] = ["--lease.duration", "3s", "--lease.renew-deadline", "2s", "--lease.retry-period", "500ms"];
 
-const RULE: &str = "\
-apiVersion: aegis.io/v1alpha1
-kind: AegisAlertOpsRule
-metadata: {name: wait}
-spec:
-  alertConditions: [{type: NodeFails, status: Firing}]
-  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, name: wait}
----
-apiVersion: aegis.io/v1alpha1
-kind: AegisOpsTemplate
-metadata: {name: wait}
-spec:
-  manifest: |
-    apiVersion: argoproj.io/v1alpha1
-    kind: Workflow
-    spec:
-      serviceAccountName: aegis-workflow
-      entrypoint: main
-      templates:
-        - name: main
-          container:
-            image: busybox:latest
-            command: [echo, \"{{.node}}\"]
-";
-
 /// Whether a moment has come, by how many Workflows are made and how many alerts have succeeded.
 type Come = fn(usize, usize) -> bool;
 
 async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let aegis = Aegis::install(cluster, NAMESPACE).await?;
-    cluster.apply(NAMESPACE, RULE).await?;
+    cluster.apply(NAMESPACE, &procedure::list(procedure::rule("wait", "NodeFails", &procedure::echo()))).await?;
     let mut controller = aegis.start(8080, &LEASE).await?;
     send(&controller).await?;
     // Killed at three moments: when the first Workflow has just been made, when all have, and when the first has ended.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::Scenario;
 use crate::aegis::{Aegis, Controller, node_alert, repository, words};
-use crate::audit;
 use crate::cluster::Cluster;
+use crate::procedure;
 use crate::wait::until;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -26,31 +26,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 const NAMESPACE: &str = "upgrade";
 const TYPE: &str = "NodeHasEmergencyEvent";
-
-const RULES: &str = "\
-apiVersion: aegis.io/v1alpha1
-kind: AegisAlertOpsRule
-metadata: {name: emergency}
-spec:
-  alertConditions: [{type: NodeHasEmergencyEvent, status: Firing}]
-  opsTemplate: {kind: AegisOpsTemplate, apiVersion: aegis.io/v1alpha1, namespace: upgrade, name: emergency}
----
-apiVersion: aegis.io/v1alpha1
-kind: AegisOpsTemplate
-metadata: {name: emergency}
-spec:
-  manifest: |
-    apiVersion: argoproj.io/v1alpha1
-    kind: Workflow
-    spec:
-      serviceAccountName: aegis-workflow
-      entrypoint: start
-      templates:
-        - name: start
-          container:
-            image: busybox:latest
-            command: [echo, \"{{.node}}\"]
-";
 
 /// A stand-in for the controller of the first version: its Deployment's name and label, and a pod that does nothing.
 const OLD_CONTROLLER: &str = "\
@@ -122,7 +97,7 @@ async fn upgrade(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<Control
     cluster.kubectl(&["wait", "--for=condition=Established", "-f", &definitions()]).await?;
     let served = cluster.kubectl(&["get", "--raw", "/apis/aegis.io/v1alpha1"]).await?;
     ensure!(!served.contains("aegisalerts/status"), "the definitions are not those of the first version: {served}");
-    cluster.apply(NAMESPACE, RULES).await?;
+    cluster.apply(NAMESPACE, &procedure::list(procedure::rule("emergency", TYPE, &procedure::echo()))).await?;
     cluster.apply(NAMESPACE, OLD_CONTROLLER).await?;
     cluster.kubectl(&["rollout", "status", "deployment/aegis", "-n", NAMESPACE, "--timeout=120s"]).await?;
     let left = left();
@@ -166,14 +141,7 @@ async fn upgrade(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<Control
     .await?;
     beside_the_old_controller(cluster, aegis, &controller).await?;
 
-    let account = format!("system:serviceaccount:{NAMESPACE}:aegis");
-    let mut made: BTreeMap<String, usize> = BTreeMap::new();
-    for request in audit::requests(cluster)? {
-        if request.user() == account && request.is_success() && request.is("create", "workflows", NAMESPACE) {
-            let name = request.name().context("a creation without a name")?;
-            *made.entry(name.rsplit_once('-').map_or(name, |(alert, _)| alert).to_owned()).or_default() += 1;
-        }
-    }
+    let made = aegis.workflows_made()?;
     let late = aegis.alert("Late").await?.name_any();
     ensure!(made == BTreeMap::from([("due".to_owned(), 1), (late, 1)]), "these Workflows were made: {made:?}");
     Ok(controller)
@@ -197,8 +165,7 @@ async fn beside_the_old_controller(
 ) -> anyhow::Result<()> {
     cluster.apply(NAMESPACE, OLD_CONTROLLER).await?;
     cluster.kubectl(&["rollout", "status", "deployment/aegis", "-n", NAMESPACE, "--timeout=120s"]).await?;
-    let rule = RULES.replace("name: emergency", "name: late").replace(TYPE, "Late");
-    cluster.apply(NAMESPACE, &rule).await?;
+    cluster.apply(NAMESPACE, &procedure::list(procedure::rule("late", "Late", &procedure::echo()))).await?;
     controller.send(&node_alert("Late", "late", "n1")).await?;
     let held = aegis.until_alert("Late", "Held", "").await?;
     let verdict = held.status.and_then(|status| status.verdict).context("no verdict")?;
