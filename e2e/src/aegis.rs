@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::audit;
 use crate::cluster::Cluster;
 use crate::machine::Running;
+use crate::metrics::Metrics;
 use crate::wait::until;
 
 /// An installation in one namespace.
@@ -274,6 +275,16 @@ pub struct Controller {
 }
 
 impl Controller {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it counts.
+    pub async fn metrics(&self) -> anyhow::Result<Metrics> {
+        Metrics::read(&self.url("/metrics")).await
+    }
+
     /// Where a path of it is reached.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -301,10 +312,15 @@ impl Controller {
         .await?
     }
 
+    /// Posts an alert in the custom format; returns the code and the text of the answer.
+    pub async fn post(&self, alert: &Value) -> anyhow::Result<(u16, String)> {
+        let answer = reqwest::Client::new().post(self.url("/default/alert")).body(alert.to_string()).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
     /// Posts an alert in the custom format, which must be taken.
     pub async fn send(&self, alert: &Value) -> anyhow::Result<()> {
-        let answer = reqwest::Client::new().post(self.url("/default/alert")).body(alert.to_string()).send().await?;
-        let (code, answer) = (answer.status().as_u16(), answer.text().await?);
+        let (code, answer) = self.post(alert).await?;
         ensure!(code == 200, "the webhook answered {code}: {answer}");
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What is shown on the real cluster, in the order in which it runs. Each scenario has a namespace of its own.
 
+mod alertmanager_answers;
+mod alertmanager_cluster;
 mod contract;
 mod custom_json;
 mod definitions_removed;
@@ -43,7 +45,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 16] = [
+pub static ALL: [Scenario; 18] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -59,5 +61,7 @@ pub static ALL: [Scenario; 16] = [
     kubectl::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
+    alertmanager_answers::SCENARIO,
+    alertmanager_cluster::SCENARIO,
     upgrade::SCENARIO,
 ];
