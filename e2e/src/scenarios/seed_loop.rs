@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::aegis::{Aegis, repository};
 use crate::alertmanager::Alertmanager;
 use crate::cluster::Cluster;
 use crate::parts;
-use crate::wait::{PATIENCE, until_equal};
+use crate::wait::{PATIENCE, until, until_equal};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "seed-loop",
@@ -50,26 +50,16 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let mut watch = Watch::start(cluster)?;
     watch.rows_of("Earlier", |_| true).await?;
     alertmanager.fire(&firing("NodeHasEmergencyEvent")).await?;
-    let rows = watch.rows_of("NodeHasEmergencyEvent", |row| row.ends_with("Succeeded")).await?;
-    let known = [
-        "NodeHasEmergencyEvent Node node1",
-        "NodeHasEmergencyEvent Node node1 Firing 1 Triggered Pending",
-        "NodeHasEmergencyEvent Node node1 Firing 1 Triggered Running",
-        "NodeHasEmergencyEvent Node node1 Firing 1 Triggered Succeeded",
-    ];
+    let rows = watch.rows_of("NodeHasEmergencyEvent", |row| row.contains(" Succeeded ")).await?;
+    let alert = aegis.alert("NodeHasEmergencyEvent").await?.name_any();
+    let known =
+        ["", " Firing 1 Triggered Pending AGE", " Firing 1 Triggered Running AGE", " Firing 1 Triggered Succeeded AGE"]
+            .map(|rest| format!("{alert} NodeHasEmergencyEvent Node node1{rest}"));
     ensure!(rows == known, "the watch showed {rows:#?}");
+    ensure!(alert.starts_with("alertmanager-nodehasemergencyevent-"), "the alert is called {alert}");
 
     until_cordoned(cluster, true).await?;
-    let alert = aegis.alert("NodeHasEmergencyEvent").await?.name_any();
-    let workflows = cluster.kubectl(&["get", "workflow", "-n", NAMESPACE]).await?;
-    let ours = workflows.lines().any(|line| line.starts_with(&alert) && line.contains("Succeeded"));
-    ensure!(ours, "no Workflow of {alert} in\n{workflows}");
-    let pods = cluster.kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "name"]).await?;
-    let pod = pods.lines().find(|pod| pod.contains(&alert)).with_context(|| format!("no pod of {alert} in {pods}"))?;
-    let log = cluster.kubectl(&["logs", "-n", NAMESPACE, pod, "-c", "main"]).await?;
-    // Argo's executor says in the same log, since some version, that the command has ended.
-    let own: Vec<&str> = log.lines().filter(|line| !line.contains(" argo=true")).collect();
-    ensure!(own == ["node/node1 cordoned"], "the pod's log is {log:?}");
+    behind(cluster, &alert).await?;
     until_row(cluster, "aegisopstemplate", &["nodehasemergencyevent", "Recorded", "1"]).await?;
 
     let rules = repository("examples/hpc/rules.yaml").display().to_string();
@@ -78,6 +68,44 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     aegis.until_alert("NodeCriticalIssueDisappeared", "Triggered", "Succeeded").await?;
     until_cordoned(cluster, false).await?;
     aegis.uninstall(controller).await
+}
+
+/// What users see behind an alert: its Workflow, the Workflow's pod, and the pod's log.
+async fn behind(cluster: &Cluster, alert: &str) -> anyhow::Result<()> {
+    let workflow = row(cluster, "workflow", alert).await?;
+    let [name, "Succeeded", "AGE"] = words(&workflow)[..] else { bail!("the Workflow's row is {workflow:?}") };
+    let pod = row(cluster, "pods", alert).await?;
+    let [own, "0/2", "Completed", "0", "AGE"] = words(&pod)[..] else { bail!("the pod's row is {pod:?}") };
+    let number = own.strip_prefix(name).and_then(|rest| rest.strip_prefix("-start-")).unwrap_or_default();
+    ensure!(number.parse::<u32>().is_ok(), "the pod of {name} is called {own}");
+    let log = cluster.kubectl(&["logs", "-n", NAMESPACE, own]).await?;
+    // Argo's executor says in the same log, since some version, that the command has ended.
+    let told: Vec<&str> = log.lines().filter(|line| !line.contains(" argo=true")).collect();
+    ensure!(told == ["node/node1 cordoned"], "the pod's log is {log:?}");
+    Ok(())
+}
+
+/// The one row of a list whose name begins so, its age as AGE.
+async fn row(cluster: &Cluster, kind: &str, name: &str) -> anyhow::Result<String> {
+    until(&format!("kubectl get {kind} has ended rows"), || async {
+        let table = cluster.kubectl(&["get", kind, "-n", NAMESPACE]).await?;
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with(name)).collect();
+        let [row] = rows[..] else { bail!("expected one row of {name} in\n{table}") };
+        // The kubelet tells of the end some time after Argo does.
+        ensure!(!row.contains("Running"), "it shows {row}");
+        Ok(Some(shown(row)))
+    })
+    .await
+}
+
+fn words(row: &str) -> Vec<&str> {
+    row.split_whitespace().collect()
+}
+
+/// A row with one space between its words, and AGE for each length of time.
+fn shown(row: &str) -> String {
+    let words: Vec<&str> = row.split_whitespace().map(|word| if is_age(word) { "AGE" } else { word }).collect();
+    words.join(" ")
 }
 
 /// An alert about the node, as Prometheus hands it to Alertmanager.
@@ -122,16 +150,15 @@ impl Watch {
         Ok(Self { lines: BufReader::new(output).lines(), _kubectl: kubectl })
     }
 
-    /// The rows of a type until one is the last: without name, age and rows that repeat the one before.
+    /// The rows of a type until one is the last: with AGE for the age, and without rows that repeat the one before.
     async fn rows_of(&mut self, type_: &str, last: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
         let mut rows: Vec<String> = Vec::new();
         let read = async {
             while let Some(line) = self.lines.next_line().await? {
-                let words: Vec<&str> = line.split_whitespace().skip(1).filter(|word| !is_age(word)).collect();
-                if words.first() != Some(&type_) {
+                let row = shown(&line);
+                if row.split(' ').nth(1) != Some(type_) {
                     continue;
                 }
-                let row = words.join(" ");
                 if rows.last() != Some(&row) {
                     rows.push(row);
                 }
