@@ -6,6 +6,7 @@ mod control;
 mod images;
 mod node;
 mod pki;
+mod second;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ use tokio::process::Command;
 use crate::machine::{Machine, NAME};
 use crate::parts::{self, Part};
 use crate::wait::until;
+
+pub use second::SecondNode;
 
 /// Where the API server listens, on the machine's own address.
 const PORT: u16 = 6443;
@@ -187,6 +190,16 @@ impl Cluster {
         Ok(WithoutEtcd { cluster: self, back: false })
     }
 
+    /// What a setting of the kernel such as vm/drop_caches reads on a node, to which its containers may have written.
+    pub fn kernel_setting(&self, node: &str, setting: &str) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(node::kernel_file(&self.machine, node, setting))?.trim().to_owned())
+    }
+
+    /// Sets it for the containers of that node.
+    pub fn set_kernel_setting(&self, node: &str, setting: &str, value: &str) -> anyhow::Result<()> {
+        Ok(fs::write(node::kernel_file(&self.machine, node, setting), format!("{value}\n"))?)
+    }
+
     /// Copies the logs of all parts to where they outlive the cluster, and returns that folder.
     pub fn keep_logs(&self) -> anyhow::Result<PathBuf> {
         keep_logs(&self.machine)
@@ -266,7 +279,7 @@ async fn begin(setup: &Setup) -> anyhow::Result<Client> {
     let pki = pki::Pki::create(&setup.state("pki"))?;
     pki.kubeconfig(&setup.server(), "admin", "admin", Some("system:masters"))?;
     let (client, ()) = tokio::try_join!(control::start(setup, &pki), async {
-        node::start_containerd(setup).await?;
+        node::start_containerd(&setup.machine, &node::FIRST).await?;
         images::import(setup).await
     })?;
     control::start_controllers(setup, &pki)?;

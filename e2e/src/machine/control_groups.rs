@@ -11,18 +11,19 @@ use crate::wait::until;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Makes the group in each hierarchy.
+/// Makes the group in each hierarchy. What is above it is there already.
 pub(super) fn make(name: &str) -> anyhow::Result<()> {
     for hierarchy in hierarchies()? {
         let group = hierarchy.join(name);
+        let above = group.parent().unwrap_or(&hierarchy);
         let made = || -> io::Result<()> {
-            delegate(&hierarchy);
+            delegate(above);
             fs::create_dir_all(&group)?;
             // In the first version of control groups these two are empty in a new group, and without them it takes nobody.
             for setting in ["cpuset.cpus", "cpuset.mems"] {
                 let own = group.join(setting);
                 if fs::read_to_string(&own).is_ok_and(|value| value.trim().is_empty()) && !unified(&hierarchy) {
-                    fs::write(own, fs::read(hierarchy.join(setting))?)?;
+                    fs::write(own, fs::read(above.join(setting))?)?;
                 }
             }
             Ok(())

@@ -15,9 +15,12 @@ pub(super) const READY: &str = "ready";
 /// Folders of the real machine over which a layer takes the writes. /run starts empty instead.
 pub(super) const LAYERED: [&str; 5] = ["/etc", "/opt", "/run", "/var/lib", "/var/log"];
 
+/// The folder, in the machine's own, with the files that cover settings of the kernel, a '.' for each '/'.
+pub const KERNEL: &str = "kernel";
+
 /// Settings of the kernel that belong to the real machine. A kubelet insists on some of them, procedures write others:
 /// each is covered by a file, so that writing it changes nothing, and leaves a trace.
-const KERNEL: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
     ("vm/drop_caches", "0"),
@@ -46,10 +49,10 @@ fn set_up(folder: &Path) -> anyhow::Result<()> {
         layer(folder, target).with_context(|| format!("could not put a layer over {target}"))?;
     }
     mount("tmpfs", "/run", "tmpfs", MountFlags::empty(), None).context("could not empty /run")?;
-    for (setting, value) in KERNEL {
+    for (setting, value) in SETTINGS {
         let target = Path::new("/proc/sys").join(setting);
         if target.exists() {
-            let file = folder.join("kernel").join(setting.replace('/', "."));
+            let file = folder.join(KERNEL).join(setting.replace('/', "."));
             cover(&file, value, &target).with_context(|| format!("could not cover {}", target.display()))?;
         }
     }

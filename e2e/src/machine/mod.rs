@@ -21,7 +21,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::wait::until;
-pub use first::live;
+pub use first::{KERNEL, live};
 pub use network::Network;
 use process::Identity;
 pub use process::Running;
@@ -106,6 +106,11 @@ impl Machine {
     /// The control group that stands for the machine, below the root of each hierarchy.
     pub fn control_group(&self) -> String {
         self.record.network.interface()
+    }
+
+    /// Makes a control group below it, which is removed with it.
+    pub(crate) fn make_control_group(&self, name: &str) -> anyhow::Result<()> {
+        control_groups::make(&format!("{}/{name}", self.control_group()))
     }
 
     /// A command that runs in the machine.

@@ -5,6 +5,7 @@ mod alertmanager_cluster;
 mod contract;
 mod custom_json;
 mod definitions_removed;
+mod dropcache;
 mod etcd_outage;
 mod faults;
 mod frozen_leader;
@@ -45,7 +46,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 18] = [
+pub static ALL: [Scenario; 19] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -61,6 +62,7 @@ pub static ALL: [Scenario; 18] = [
     kubectl::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
+    dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,
     upgrade::SCENARIO,
