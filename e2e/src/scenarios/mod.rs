@@ -15,6 +15,7 @@ mod job_without_argo;
 mod kill_9;
 mod kubectl;
 mod namespace_terminating;
+mod roles;
 mod seed_loop;
 mod squatted_names;
 mod upgrade;
@@ -46,7 +47,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 19] = [
+pub static ALL: [Scenario; 20] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -66,4 +67,6 @@ pub static ALL: [Scenario; 19] = [
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,
     upgrade::SCENARIO,
+    // It judges what all others have done.
+    roles::SCENARIO,
 ];
