@@ -107,7 +107,7 @@ pub async fn look(lead: &Lead) {
     let changed = lead.takeover.waits_for() != sign;
     match sign {
         Some(sign) if changed => {
-            let pods: Vec<String> = lead.takeover.pods.all().iter().map(|pod| pod.name_any()).collect();
+            let pods: Vec<String> = lead.takeover.pods.all().map(|pod| pod.name_any()).collect();
             warn!(pods = ?pods, "alerts are stored and not acted on: {sign}");
             lead.takeover.sign.send_replace(Some(sign));
         }
@@ -224,7 +224,7 @@ async fn adopt(lead: &Lead) {
 }
 
 async fn try_to_adopt(lead: &Lead) -> Result<(), Failure> {
-    if lead.context.alerts.all().iter().all(|alert| !may_have_legacy_action(alert)) {
+    if lead.context.alerts.all().all(|alert| !may_have_legacy_action(&alert)) {
         return Ok(());
     }
     let found = orphans(lead).await?;

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aegis_crds::alert::{ActionStatus, AlertOpsStatus};
@@ -88,9 +88,9 @@ impl Counts {
     }
 
     /// Counts what a leader before us told and did not live to count.
-    pub fn recover<'a>(
+    pub fn recover(
         &self,
-        alerts: impl IntoIterator<Item = &'a AegisAlert>,
+        alerts: impl IntoIterator<Item = Arc<AegisAlert>>,
         rules: &Objects<AegisAlertOpsRule>,
         templates: &Objects<AegisOpsTemplate>,
     ) {

@@ -97,7 +97,6 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
         stages: alert::Stages::default(),
         context,
     };
-    let alerts = lead.context.alerts.all();
-    lead.counts.recover(alerts.iter().map(Arc::as_ref), lead.context.rules.objects(), lead.templates.objects());
+    lead.counts.recover(lead.context.alerts.all(), lead.context.rules.objects(), lead.templates.objects());
     lead
 }

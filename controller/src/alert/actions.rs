@@ -65,7 +65,7 @@ pub fn forget(lead: &Lead, kind: ActionKind, namespace: &str, name: &str) {
 
 /// What the caches hold for the alert at that place, or for an earlier one of the same name.
 pub fn held(lead: &Lead, alert: &Key) -> Vec<SeenAction> {
-    let here = |namespace: Option<String>| namespace.is_some_and(|namespace| namespace == alert.namespace);
+    let here = |namespace: Option<String>| namespace.is_some_and(|namespace| *namespace == *alert.namespace);
     let workflows = lead.workflows.indexed(&alert.name).into_iter().filter(|one| here(one.namespace()));
     let jobs = lead.jobs.indexed(&alert.name).into_iter().filter(|one| here(one.namespace()));
     workflows
@@ -76,8 +76,7 @@ pub fn held(lead: &Lead, alert: &Key) -> Vec<SeenAction> {
 
 /// Everything that the caches hold, with its namespace.
 pub fn all(lead: &Lead) -> Vec<(String, SeenAction)> {
-    let workflows =
-        lead.workflows.all().into_iter().map(|one| (one.namespace(), SeenAction::workflow_metadata(&one.metadata)));
-    let jobs = lead.jobs.all().into_iter().map(|one| (one.namespace(), SeenAction::job(&one)));
+    let workflows = lead.workflows.all().map(|one| (one.namespace(), SeenAction::workflow_metadata(&one.metadata)));
+    let jobs = lead.jobs.all().map(|one| (one.namespace(), SeenAction::job(&one)));
     workflows.chain(jobs).map(|(namespace, action)| (namespace.unwrap_or_default(), action)).collect()
 }

@@ -15,6 +15,8 @@ use crate::queue::{Lane, Queue};
 
 /// Alerts of one fingerprint that are looked at together; a fingerprint with more is not one incident's.
 const MOST_SIBLINGS: usize = 64;
+/// How many alerts are gone through in one go.
+const WOKEN_AT_ONCE: usize = 64;
 
 /// Feeds the queue until it is dropped. It begins with every alert.
 pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
@@ -40,21 +42,19 @@ async fn alerts(lead: &Lead, queue: &Queue<Key>) {
             let lane = alert.as_ref().map_or(Lane::Fresh, |alert| lane(alert));
             queue.push(key.clone(), lane);
         }
-        if let Some(index) = alert.and_then(|alert| alert.index()) {
-            siblings(lead, queue, &index, &key);
-        }
+        siblings(lead, queue, &key);
     }
 }
 
 /// What waits for an alert of its own fingerprint: it may be over now.
-fn siblings(lead: &Lead, queue: &Queue<Key>, index: &str, except: &Key) {
-    let all = lead.context.alerts.indexed(index);
-    if all.len() > MOST_SIBLINGS {
+fn siblings(lead: &Lead, queue: &Queue<Key>, of: &Key) {
+    let all = lead.context.alerts.beside(of);
+    if all.len() >= MOST_SIBLINGS {
         return;
     }
-    for sibling in all {
-        let key = Key::of(sibling.as_ref());
-        if key != *except && waits_for(&sibling) == Some(Reason::EarlierAction) {
+    for key in all {
+        let sibling = lead.context.alerts.find(&key);
+        if sibling.is_some_and(|sibling| waits_for(&sibling) == Some(Reason::EarlierAction)) {
             queue.push(key, Lane::Again);
         }
     }
@@ -82,9 +82,7 @@ async fn actions<K: Kept>(lead: &Lead, queue: &Queue<Key>, kind: ActionKind, cac
         };
         if let Some(alert) = alert.filter(|_| !own) {
             // A sibling may wait for this action to end.
-            if let Some(index) = lead.context.alerts.find(&alert).and_then(|alert| alert.index()) {
-                siblings(lead, queue, &index, &alert);
-            }
+            siblings(lead, queue, &alert);
             queue.push(alert, Lane::Fresh);
         }
     }
@@ -112,7 +110,7 @@ async fn definitions<B: Book>(lead: &Lead, queue: &Queue<Key>, compiled: &Compil
         }
         if written {
             compiled.caught_up().await;
-            wake(lead, queue, |_| true);
+            wake(lead, queue, |_| true).await;
         }
     }
 }
@@ -121,7 +119,7 @@ async fn opted_out(lead: &Lead, queue: &Queue<Key>) {
     let mut changes = lead.opted_out.subscribe();
     loop {
         drain(&mut changes).await;
-        wake(lead, queue, |reason| reason == Reason::OptedOut);
+        wake(lead, queue, |reason| reason == Reason::OptedOut).await;
     }
 }
 
@@ -129,7 +127,7 @@ async fn opted_out(lead: &Lead, queue: &Queue<Key>) {
 async fn old_controller(lead: &Lead, queue: &Queue<Key>) {
     loop {
         lead.takeover.over().await;
-        wake(lead, queue, |reason| reason == Reason::OldController);
+        wake(lead, queue, |reason| reason == Reason::OldController).await;
         lead.takeover.begun().await;
     }
 }
@@ -142,17 +140,21 @@ async fn drain(changes: &mut Changes) {
 async fn missing_kinds(lead: &Lead, queue: &Queue<Key>) {
     loop {
         probe::next_kind(lead).await;
-        wake(lead, queue, |reason| reason == Reason::ExecutorMissing);
+        wake(lead, queue, |reason| reason == Reason::ExecutorMissing).await;
     }
 }
 
 /// Has alerts looked at again that wait for something, if it is what happened.
-fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool) {
+async fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool) {
     // Those in hand were judged before it happened, and may be about to say that they wait for it.
     queue.push_taken(Lane::Again);
-    for alert in lead.context.alerts.all() {
+    for (number, alert) in lead.context.alerts.all().enumerate() {
         if waits_for(&alert).is_some_and(&happened) {
             queue.push(Key::of(alert.as_ref()), Lane::Again);
+        }
+        // Most are unpacked for this, which takes a while; others have work to do.
+        if number % WOKEN_AT_ONCE == 0 {
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_actions_name_tells_its_alert() {
-        let told = |name: &str| told_by_name(&Key::new("m", name)).map(|key| key.name);
+        let told = |name: &str| told_by_name(&Key::new("m", name)).map(|key| key.name.to_string());
         assert_eq!(told("default-nodedown-abcdefghijklm-12345678").as_deref(), Some("default-nodedown-abcdefghijklm"));
         assert_eq!(told("default-nodedown-9njt4-s82rh"), None, "a name of the first version");
         assert_eq!(told("x"), None);

@@ -23,7 +23,7 @@ pub fn snapshot(lead: &Lead, key: &Key, trouble: Option<Trouble>) -> Option<Snap
         absent: BTreeSet::new(),
         siblings: with_actions(lead, &alert, siblings),
         siblings_confirmed: false,
-        opted_out: Arc::new(lead.opted_out.all().iter().map(|node| node.name_any()).collect()),
+        opted_out: Arc::new(lead.opted_out.all().map(|node| node.name_any()).collect()),
         rules: lead.context.rules.book(),
         templates: lead.templates.book(),
         settings: lead.settings.clone(),

@@ -126,7 +126,7 @@ async fn compile<B: Book>(
 
 fn followed<B: Book>(book: &B, objects: &Objects<B::Object>, changed: &[Key]) -> B {
     if changed.len() > FEW {
-        return book.anew(&objects.all());
+        return book.anew(&objects.all().collect::<Vec<_>>());
     }
     changed.iter().fold(book.clone(), |book, key| match objects.find(key) {
         Some(object) => book.with(&object),

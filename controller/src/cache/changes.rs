@@ -21,6 +21,9 @@ pub(super) struct Pending {
     arrived: Notify,
 }
 
+/// A list that had more in it, as after everything was listed, gives its room back when it is empty.
+const ROOM: usize = 1024;
+
 impl Changes {
     pub(super) fn of(pending: Arc<Pending>) -> Self {
         Self { pending }
@@ -68,6 +71,9 @@ impl Pending {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let key = keys.0.pop_front()?;
         keys.1.remove(&key);
+        if keys.0.is_empty() && keys.0.capacity() > ROOM {
+            *keys = (VecDeque::new(), HashSet::new());
+        }
         Some(key)
     }
 }

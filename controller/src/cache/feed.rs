@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::objects::{Kept, Key, Objects, number, version_of};
+use super::key::Key;
+use super::objects::{Kept, Objects, number, version_of};
 use super::wire::Wire;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
@@ -67,6 +68,8 @@ impl Default for Options {
 }
 
 const PAGE: u32 = 500;
+/// How often what has not changed is packed.
+const SETTLE: Duration = Duration::from_secs(2);
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
 /// A server that was asked to end a watch is waited for so much longer, as a part of the watch's length.
 const WATCH_GRACE: u32 = 6;
@@ -99,6 +102,12 @@ impl<K: Kept> Objects<K> {
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(feed.run()).await });
         }
+        let (settling, stop) = (cache.clone(), stop.clone());
+        tokio::spawn(async move {
+            while stop.run_until_cancelled(tokio::time::sleep(SETTLE)).await.is_some() {
+                settling.settle().await;
+            }
+        });
         cache
     }
 }
@@ -236,7 +245,7 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             }
             for object in page.items {
                 named.insert(Key::of(&object));
-                self.apply(object);
+                self.apply(object, Objects::listed);
             }
             let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break version };
             if asked.has_changed().unwrap_or(false) {
@@ -315,7 +324,7 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         let version = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let version = object.resource_version();
-                self.apply(object);
+                self.apply(object, Objects::applied);
                 version
             }
             WatchEvent::Deleted(object) => {
@@ -333,13 +342,13 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         Ok(version)
     }
 
-    fn apply(&mut self, object: W) {
+    fn apply(&mut self, object: W, take: impl FnOnce(&Objects<K>, K)) {
         let (key, version) = (Key::of(&object), version_of(&object));
         match object.open() {
             Ok(object) => {
                 self.unreadable.remove(&key);
                 self.count_unreadable();
-                self.cache.applied(object);
+                take(&self.cache, object);
             }
             Err(invalid) => {
                 // What was held of it is out of date; nobody may act on it.

@@ -6,14 +6,17 @@
 mod books;
 mod changes;
 mod feed;
+mod key;
 mod objects;
+mod packed;
 mod wire;
 
 pub use books::{Book, Compiled};
 pub use changes::Changes;
 pub use feed::{OnInvalid, Options, Source};
+pub use key::Key;
 pub(crate) use objects::shrink;
-pub use objects::{Kept, Key, Objects};
+pub use objects::{Kept, Objects};
 pub use wire::Wire;
 
 use std::sync::Arc;
@@ -79,7 +82,7 @@ impl Book for RuleBook {
     }
 
     fn without(&self, key: &Key) -> Self {
-        self.without(&ObjectName::new(&key.namespace, &key.name))
+        self.without(&ObjectName::new(&*key.namespace, &*key.name))
     }
 }
 
@@ -95,6 +98,6 @@ impl Book for TemplateBook {
     }
 
     fn without(&self, key: &Key) -> Self {
-        self.without(&ObjectName::new(&key.namespace, &key.name))
+        self.without(&ObjectName::new(&*key.namespace, &*key.name))
     }
 }

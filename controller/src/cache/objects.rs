@@ -1,18 +1,23 @@
 //! The store of a cache: objects by name and by index, each as new as anybody has told.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tracing::error;
 
 use super::changes::{Changes, Pending};
+use super::key::Key;
+use super::packed::{Packed, Words};
 
 /// What a cache asks of the objects that it holds.
-pub trait Kept: ResourceExt + Send + Sync + 'static {
+pub trait Kept: ResourceExt + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind, as metrics and logs name it.
     const KIND: &'static str;
 
@@ -43,32 +48,10 @@ pub(crate) fn shrink(meta: &mut ObjectMeta) {
     meta.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
 }
 
-/// The place of an object. Objects of the cluster have an empty namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
-}
-
-impl Key {
-    /// The place of that name in that namespace.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
-    }
-
-    /// The place of that object.
-    pub fn of(object: &impl ResourceExt) -> Self {
-        Self::new(object.namespace().unwrap_or_default(), object.name_any())
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
-    }
-}
+/// Rounds that an object must not have changed in: at least one whole round, since it may change right before one.
+const ROUNDS: u64 = 2;
+/// How many objects are packed in one go.
+const SETTLED_AT_ONCE: usize = 64;
 
 /// A cache of objects. Clones share it.
 pub struct Objects<K> {
@@ -83,6 +66,7 @@ impl<K> Clone for Objects<K> {
 
 pub(super) struct Shared<K> {
     store: RwLock<Store<K>>,
+    words: Words,
     pub(super) rounds: Vec<Rounds>,
 }
 
@@ -101,21 +85,43 @@ impl Rounds {
 
 struct Store<K> {
     entries: HashMap<Key, Entry<K>>,
-    /// Index value and place. One tree, since most values have one object and a set for each would mostly be empty room.
-    index: BTreeSet<(String, Key)>,
+    /// The hash of the index value, and the place. One tree, since most values have one object and a set for each would
+    /// mostly be empty room.
+    index: BTreeSet<(u64, Key)>,
     scopes: Vec<Scope>,
     subscribers: Vec<Weak<Pending>>,
+    /// How often it was looked for what can be packed.
+    round: u64,
     size: Gauge,
 }
 
 struct Entry<K> {
-    object: Arc<K>,
+    held: Held<K>,
     version: u64,
+    /// The hash of its index value.
+    index: Option<u64>,
+    /// The round in which it is packed if it has not changed until then.
+    rests_in: Option<u64>,
+}
+
+/// An object as it is held.
+enum Held<K> {
+    Whole(Arc<K>),
+    Packed(Packed),
+}
+
+impl<K> Clone for Held<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Whole(object) => Self::Whole(object.clone()),
+            Self::Packed(packed) => Self::Packed(packed.clone()),
+        }
+    }
 }
 
 /// What one source feeds: a namespace, or everything.
 struct Scope {
-    namespace: Option<String>,
+    namespace: Option<Arc<str>>,
     /// The version up to which the source has told everything.
     seen: u64,
 }
@@ -123,9 +129,11 @@ struct Scope {
 impl<K: Kept> Objects<K> {
     pub(crate) fn new(namespaces: Vec<Option<String>>, size: Gauge) -> Self {
         let rounds = namespaces.iter().map(|_| Rounds::new()).collect();
-        let scopes = namespaces.into_iter().map(|namespace| Scope { namespace, seen: 0 }).collect();
-        let store = Store { entries: HashMap::new(), index: BTreeSet::new(), scopes, subscribers: Vec::new(), size };
-        Self { shared: Arc::new(Shared { store: RwLock::new(store), rounds }) }
+        let scopes = namespaces.into_iter().map(|namespace| Scope { namespace: namespace.map(Arc::from), seen: 0 });
+        let scopes = scopes.collect();
+        let store =
+            Store { entries: HashMap::new(), index: BTreeSet::new(), scopes, subscribers: Vec::new(), round: 0, size };
+        Self { shared: Arc::new(Shared { store: RwLock::new(store), words: Words::default(), rounds }) }
     }
 
     /// The object of that name.
@@ -135,20 +143,39 @@ impl<K: Kept> Objects<K> {
 
     /// The object at that place.
     pub fn find(&self, key: &Key) -> Option<Arc<K>> {
-        self.read().entries.get(key).map(|entry| entry.object.clone())
+        let held = self.read().entries.get(key).map(|entry| entry.held.clone())?;
+        self.open(held)
     }
 
-    /// Every object, in no particular order.
-    pub fn all(&self) -> Vec<Arc<K>> {
-        self.read().entries.values().map(|entry| entry.object.clone()).collect()
+    /// Every object that is held now, in no particular order. Each is unpacked when its turn comes: whoever collects
+    /// them all pays for it in memory.
+    pub fn all(&self) -> impl Iterator<Item = Arc<K>> + use<K> {
+        let held: Vec<Held<K>> = self.read().entries.values().map(|entry| entry.held.clone()).collect();
+        let cache = self.clone();
+        held.into_iter().filter_map(move |held| cache.open(held))
     }
 
     /// The objects of that index value, by namespace and name.
     pub fn indexed(&self, value: &str) -> Vec<Arc<K>> {
+        let held: Vec<Held<K>> = {
+            let store = self.read();
+            store
+                .of_index(hash(value))
+                .filter_map(|key| store.entries.get(key))
+                .map(|entry| entry.held.clone())
+                .collect()
+        };
+        let objects = held.into_iter().filter_map(|held| self.open(held));
+        // Two values may have one hash.
+        objects.filter(|object| object.index().is_some_and(|index| index == value)).collect()
+    }
+
+    /// The places of other objects with the same index value as the one at that place, and in a blue moon of one with
+    /// another value: to be looked at, not to be believed. Unpacks nothing.
+    pub fn beside(&self, key: &Key) -> Vec<Key> {
         let store = self.read();
-        let from = (value.to_owned(), Key::new("", ""));
-        let keys = store.index.range(from..).take_while(|(index, _)| index == value).map(|(_, key)| key);
-        keys.filter_map(|key| store.entries.get(key)).map(|entry| entry.object.clone()).collect()
+        let Some(index) = store.entries.get(key).and_then(|entry| entry.index) else { return Vec::new() };
+        store.of_index(index).filter(|other| *other != key).cloned().collect()
     }
 
     /// How many objects there are.
@@ -164,21 +191,27 @@ impl<K: Kept> Objects<K> {
     /// Takes in an object that one of our own writes or reads returned, unless the cache knows better: it holds a
     /// newer one, or its watch has passed that version and told that the object is gone.
     pub fn insert(&self, object: K) {
-        let mut store = self.write();
-        let key = Key::of(&object);
-        let version = version_of(&object);
-        let passed = store.scope(&key).is_some_and(|scope| version <= scope.seen);
-        if passed && !store.entries.contains_key(&key) {
+        let (key, version) = (Key::of(&object), version_of(&object));
+        let news = |store: &Store<K>| {
+            let passed = store.scope(&key).is_some_and(|scope| version <= scope.seen);
+            store.would_take(&key, version) && (!passed || store.entries.contains_key(&key))
+        };
+        if !news(&self.read()) {
             return;
         }
-        store.put(key, object, version);
+        let entry = Entry::whole(object, version);
+        let mut store = self.write();
+        if news(&store) {
+            store.put(key, entry);
+        }
     }
 
     /// Forgets an object that the API server said is gone. One of another UID at the same place stays.
     pub fn remove_if(&self, namespace: &str, name: &str, uid: &str) {
-        let mut store = self.write();
         let key = Key::new(namespace, name);
-        if store.entries.get(&key).is_some_and(|entry| entry.object.uid().is_some_and(|held| held == uid)) {
+        let mut store = self.write();
+        let held = store.entries.get(&key).map(|entry| entry.held.clone()).and_then(|held| self.open(held));
+        if held.is_some_and(|object| object.meta().uid.as_deref() == Some(uid)) {
             store.take(&key);
         }
     }
@@ -222,6 +255,20 @@ impl<K: Kept> Objects<K> {
         }
     }
 
+    /// The object as whoever asks for it gets it. What was packed can be read back, or it would not be packed.
+    fn open(&self, held: Held<K>) -> Option<Arc<K>> {
+        match held {
+            Held::Whole(object) => Some(object),
+            Held::Packed(packed) => match self.shared.words.unpack(&packed) {
+                Ok(object) => Some(Arc::new(object)),
+                Err(fault) => {
+                    error!(kind = K::KIND, "could not unpack an object of the cache: {fault}");
+                    None
+                }
+            },
+        }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Store<K>> {
         self.shared.store.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,10 +291,54 @@ impl<K: Kept> Objects<K> {
         }
     }
 
-    /// An object came with a list or an event.
+    /// An object came with a list: it may be one of very many, and is packed at once.
+    pub(super) fn listed(&self, object: K) {
+        self.take_in(object, |entry| {
+            if let Held::Whole(object) = &entry.held {
+                let packed = self.shared.words.pack(object.as_ref());
+                entry.hold(packed);
+            }
+        });
+    }
+
+    /// An object came with an event.
     pub(super) fn applied(&self, object: K) {
+        self.take_in(object, |_| ());
+    }
+
+    fn take_in(&self, object: K, change: impl FnOnce(&mut Entry<K>)) {
         let (key, version) = (Key::of(&object), version_of(&object));
-        self.write().put(key, object, version);
+        // Most events tell of a version that our own write returned before. No lock is held while it is packed.
+        if self.read().would_take(&key, version) {
+            let mut entry = Entry::whole(object, version);
+            change(&mut entry);
+            self.write().put(key, entry);
+        }
+    }
+
+    /// Packs what has not changed for a round. It is called again and again, with some seconds between.
+    pub(super) async fn settle(&self) {
+        let resting: Vec<Key> = {
+            let mut store = self.write();
+            store.round += 1;
+            let rests = |entry: &Entry<K>| entry.rests_in.is_some_and(|round| round <= store.round);
+            store.entries.iter().filter(|(_, entry)| rests(entry)).map(|(key, _)| key.clone()).collect()
+        };
+        for (number, key) in resting.into_iter().enumerate() {
+            // After a storm there are very many, and others have work to do.
+            if number % SETTLED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+            let held = self.read().entries.get(&key).map(|entry| entry.held.clone());
+            let Some(Held::Whole(object)) = held else { continue };
+            let packed = self.shared.words.pack(object.as_ref());
+            let mut store = self.write();
+            // What changed meanwhile is as fresh as it was before this round.
+            let same = |held: &Held<K>| matches!(held, Held::Whole(now) if Arc::ptr_eq(now, &object));
+            if let Some(entry) = store.entries.get_mut(&key).filter(|entry| same(&entry.held)) {
+                entry.hold(packed);
+            }
+        }
     }
 
     /// A list at `version` has ended; what it did not name and was not written later is gone.
@@ -271,9 +362,37 @@ impl<K: Kept> Objects<K> {
     }
 }
 
+impl<K: Kept> Entry<K> {
+    /// The object as it came.
+    fn whole(mut object: K, version: u64) -> Self {
+        object.trim();
+        let index = object.index().map(|index| hash(&index));
+        Self { held: Held::Whole(Arc::new(object)), version, index, rests_in: Some(ROUNDS) }
+    }
+
+    /// Holds it packed, or for good as it is if it cannot be.
+    fn hold(&mut self, packed: Option<Packed>) {
+        self.rests_in = None;
+        if let Some(packed) = packed {
+            self.held = Held::Packed(packed);
+        }
+    }
+}
+
 impl<K: Kept> Store<K> {
     fn scope(&self, key: &Key) -> Option<&Scope> {
         self.scopes.iter().find(|scope| scope.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace))
+    }
+
+    /// Whether nothing as new as that version is held. What bears no version is believed.
+    fn would_take(&self, key: &Key, version: u64) -> bool {
+        version == 0 || self.entries.get(key).is_none_or(|held| held.version < version)
+    }
+
+    /// The places of an index value.
+    fn of_index(&self, index: u64) -> impl Iterator<Item = &Key> {
+        let first = (index, Key::new("", ""));
+        self.index.range(first..).take_while(move |(other, _)| *other == index).map(|(_, key)| key)
     }
 
     fn see(&mut self, source: usize, version: u64) {
@@ -282,16 +401,21 @@ impl<K: Kept> Store<K> {
         }
     }
 
-    fn put(&mut self, key: Key, mut object: K, version: u64) {
-        if self.entries.get(&key).is_some_and(|held| held.version >= version && version > 0) {
+    fn put(&mut self, mut key: Key, mut entry: Entry<K>) {
+        if !self.would_take(&key, entry.version) {
             return;
         }
-        object.trim();
-        let index = object.index();
-        let old = self.entries.insert(key.clone(), Entry { object: Arc::new(object), version });
-        let old_index = old.and_then(|old| old.object.index());
-        if old_index != index {
-            self.unindex(old_index, &key);
+        // One text for the key of an object wherever it is spoken of, and one for the namespace of all keys in it.
+        if let Some((known, _)) = self.entries.get_key_value(&key) {
+            key = known.clone();
+        } else if let Some(namespace) = self.scope(&key).and_then(|scope| scope.namespace.clone()) {
+            key.namespace = namespace;
+        }
+        let index = entry.index;
+        entry.rests_in = entry.rests_in.map(|rounds| self.round.saturating_add(rounds));
+        let old = self.entries.insert(key.clone(), entry).and_then(|old| old.index);
+        if old != index {
+            self.unindex(old, &key);
             self.index.extend(index.map(|index| (index, key.clone())));
         }
         self.tell(&key);
@@ -299,7 +423,7 @@ impl<K: Kept> Store<K> {
 
     fn take(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
-            self.unindex(entry.object.index(), key);
+            self.unindex(entry.index, key);
             self.tell(key);
         }
     }
@@ -312,7 +436,7 @@ impl<K: Kept> Store<K> {
         gone.iter().for_each(|key| self.take(key));
     }
 
-    fn unindex(&mut self, index: Option<String>, key: &Key) {
+    fn unindex(&mut self, index: Option<u64>, key: &Key) {
         if let Some(index) = index {
             self.index.remove(&(index, key.clone()));
         }
@@ -330,6 +454,13 @@ impl<K: Kept> Store<K> {
     }
 }
 
+/// The same in every process, but nothing outside of this one rests on it.
+fn hash(index: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    index.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The resourceVersion as a number, by which versions of one kind compare; 0 if it is none.
 pub(super) fn version_of(object: &impl ResourceExt) -> u64 {
     number(object.resource_version().as_deref())
@@ -340,103 +471,4 @@ pub(super) fn number(version: Option<&str>) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use aegis_crds::AegisAlert;
-    use aegis_crds::alert::AegisAlertSpec;
-
-    use super::*;
-
-    fn alert(name: &str, version: u64, fingerprint: &str) -> AegisAlert {
-        let spec = AegisAlertSpec { fingerprint: Some(fingerprint.into()), ..Default::default() };
-        let mut alert = AegisAlert::new(name, spec);
-        alert.metadata.namespace = Some("monitoring".into());
-        alert.metadata.resource_version = Some(version.to_string());
-        alert.metadata.uid = Some(format!("uid-{name}"));
-        alert
-    }
-
-    fn cache() -> Objects<AegisAlert> {
-        Objects::new(vec![Some("monitoring".into())], Gauge::default())
-    }
-
-    fn names(found: &[Arc<AegisAlert>]) -> Vec<String> {
-        found.iter().map(|alert| alert.name_any()).collect()
-    }
-
-    #[test]
-    fn an_older_version_never_replaces_a_newer_one() {
-        let cache = cache();
-        cache.insert(alert("a", 10, "new"));
-        cache.applied(alert("a", 8, "old"));
-        assert_eq!(names(&cache.of_fingerprint("new")), ["a"]);
-        assert!(cache.of_fingerprint("old").is_empty());
-        cache.applied(alert("a", 12, "newer"));
-        assert!(cache.of_fingerprint("new").is_empty(), "the index follows");
-        assert_eq!(names(&cache.of_fingerprint("newer")), ["a"]);
-    }
-
-    #[test]
-    fn a_write_that_the_watch_has_passed_does_not_bring_a_deleted_object_back() {
-        let cache = cache();
-        cache.seen(0, 11);
-        cache.insert(alert("a", 10, "f"));
-        assert!(cache.is_empty(), "the watch has told of its deletion already");
-        cache.insert(alert("a", 12, "f"));
-        assert_eq!(cache.len(), 1, "the watch has not come so far");
-    }
-
-    #[test]
-    fn a_late_deletion_does_not_take_the_object_that_came_after_it() {
-        let cache = cache();
-        cache.insert(alert("a", 20, "f"));
-        cache.gone(&Key::new("monitoring", "a"), 15);
-        assert_eq!(cache.len(), 1);
-        cache.gone(&Key::new("monitoring", "a"), 21);
-        assert!(cache.is_empty() && cache.of_fingerprint("f").is_empty());
-    }
-
-    #[test]
-    fn after_a_list_only_what_it_named_or_what_was_written_later_is_left() {
-        let cache = cache();
-        for (name, version) in [("named", 5), ("gone", 6), ("later", 30)] {
-            cache.insert(alert(name, version, "f"));
-        }
-        cache.list_begins(0, 20);
-        cache.list_ended(0, 20, &[Key::new("monitoring", "named")].into());
-        assert_eq!(names(&cache.of_fingerprint("f")), ["later", "named"]);
-    }
-
-    #[test]
-    fn a_server_put_back_to_an_earlier_state_is_believed() {
-        let cache = cache();
-        cache.applied(alert("a", 100, "f"));
-        cache.seen(0, 100);
-        cache.list_begins(0, 50);
-        cache.applied(alert("a", 40, "g"));
-        cache.list_ended(0, 50, &[Key::new("monitoring", "a")].into());
-        assert_eq!(names(&cache.of_fingerprint("g")), ["a"]);
-    }
-
-    #[test]
-    fn an_object_is_forgotten_only_by_its_own_uid() {
-        let cache = cache();
-        cache.insert(alert("a", 1, "f"));
-        cache.remove_if("monitoring", "a", "another");
-        assert_eq!(cache.len(), 1);
-        cache.remove_if("monitoring", "a", "uid-a");
-        assert!(cache.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_subscriber_gets_what_is_there_and_every_change_once() {
-        let cache = cache();
-        cache.insert(alert("a", 1, "f"));
-        let mut changes = cache.subscribe();
-        cache.insert(alert("b", 2, "f"));
-        cache.insert(alert("a", 3, "f"));
-        assert_eq!(changes.next().await.name, "a", "changed twice, told once");
-        assert_eq!(changes.next().await.name, "b");
-        cache.gone(&Key::new("monitoring", "b"), 9);
-        assert_eq!(changes.next().await.name, "b", "a deletion is a change");
-    }
-}
+mod tests;

@@ -62,7 +62,7 @@ impl Stage {
         let mut changes = self.alerts.subscribe();
         let held = || {
             let all = self.alerts.all();
-            let mut held: Vec<String> = all.iter().map(|alert| alert.metadata.name.clone().unwrap()).collect();
+            let mut held: Vec<String> = all.map(|alert| alert.metadata.name.clone().unwrap()).collect();
             held.sort();
             held
         };
@@ -164,7 +164,7 @@ async fn a_refresh_shows_what_a_frozen_watch_hides() {
     stage.create("b").await;
     stage.delete("a").await;
     patiently("it is listed again", stage.alerts.refresh()).await;
-    let held: Vec<Key> = stage.alerts.all().iter().map(|alert| Key::of(&**alert)).collect();
+    let held: Vec<Key> = stage.alerts.all().map(|alert| Key::of(&*alert)).collect();
     assert_eq!(held, [Key::new(NAMESPACE, "b")]);
 }
 
