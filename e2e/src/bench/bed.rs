@@ -1,5 +1,6 @@
 //! Where it is measured: a namespace with the rule, watched by somebody independent, and a simulator that ends Workflows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_crds::names::{MANAGED_BY, MANAGED_BY_LABEL, OUTCOME_FINALIZER};
@@ -58,13 +59,15 @@ impl<'a> Bed<'a> {
         Simulator::start(self.cluster.client.clone(), options)
     }
 
-    /// Sends these bodies and returns once every alert so far has ended.
-    pub(super) async fn work_off(&self, sender: &Sender, bodies: Vec<String>) -> anyhow::Result<()> {
-        let before = self.observer.counts().ended;
+    /// Sends these bodies, returns once all their alerts have ended, and names those.
+    pub(super) async fn work_off(&self, sender: &Sender, bodies: Vec<String>) -> anyhow::Result<BTreeSet<String>> {
         let taken = sender.deliver_all(bodies, 4).await?;
-        let alerts: usize = taken.iter().map(|taken| taken.names.len()).sum();
-        self.observer.until("all alerts have ended", |counts| counts.ended >= before + alerts).await?;
-        Ok(())
+        let names: BTreeSet<String> = taken.into_iter().flat_map(|taken| taken.names).collect();
+        // Alerts of another part may end meanwhile, so it is not enough to count.
+        for name in &names {
+            self.observer.until("all alerts have ended", |_| self.observer.alert_ended(name).is_some()).await?;
+        }
+        Ok(names)
     }
 
     /// Waits until no Workflow is held for its outcome any more.

@@ -1,9 +1,10 @@
 //! A storm of repeats: the same incidents fire again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
 
 use super::bed::Bed;
 use super::bodies::bodies;
@@ -21,7 +22,7 @@ const WRITTEN: Duration = Duration::from_secs(3);
 
 pub(super) async fn measure(bed: &Bed<'_>, sender: &Sender) -> anyhow::Result<Vec<Figure>> {
     let incidents = bodies("again", INCIDENTS, GROUP);
-    bed.work_off(sender, incidents.clone()).await?;
+    let alerts = bed.work_off(sender, incidents.clone()).await?;
     // The writes of that are a second away.
     tokio::time::sleep(WRITTEN).await;
     let (from, begun) = (bed.mark()?, Instant::now());
@@ -32,13 +33,14 @@ pub(super) async fn measure(bed: &Bed<'_>, sender: &Sender) -> anyhow::Result<Ve
 
     let mut writes: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for write in bed.writes(from, bed.mark()?)? {
-        if write.target().0 == "aegisalerts" {
-            writes.entry(write.name().unwrap_or_default().to_owned()).or_default().push(write.received);
+        let name = write.name().unwrap_or_default();
+        if write.target().0 == "aegisalerts" && alerts.contains(name) {
+            writes.entry(name.to_owned()).or_default().push(write.received);
         }
     }
     let all: usize = writes.values().map(Vec::len).sum();
     let most = writes.into_values().map(most_in_a_second).max().unwrap_or_default();
-    let counted = count(bed).await?;
+    let counted = count(bed, &alerts).await?;
     let name = format!("status writes per alert and second, {} re-fires of {INCIDENTS}", INCIDENTS * FIRES);
     Ok(vec![Figure::new(name, number(most), "").target(Target::AtMost(1.0)).note(format!(
         "the most in any second; {all} in all for {:.1} s, {:.2} per alert and second; {counted} of {} counted",
@@ -58,10 +60,10 @@ fn most_in_a_second(mut moments: Vec<Timestamp>) -> usize {
     moments.iter().map(within).max().unwrap_or_default()
 }
 
-/// What the alerts of those incidents have counted in all.
-async fn count(bed: &Bed<'_>) -> anyhow::Result<i64> {
+/// What those alerts have counted in all.
+async fn count(bed: &Bed<'_>, names: &BTreeSet<String>) -> anyhow::Result<i64> {
     let alerts = bed.aegis.alerts().list(&kube::api::ListParams::default()).await?;
-    let ours = alerts.iter().filter(|alert| alert.spec.involved_object.name.starts_with("again-"));
+    let ours = alerts.iter().filter(|alert| names.contains(&alert.name_any()));
     Ok(ours.filter_map(|alert| alert.status.as_ref().and_then(|status| status.count)).sum())
 }
 
