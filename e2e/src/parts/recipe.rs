@@ -37,7 +37,7 @@ const PLAIN: Recipe =
     Recipe { name: "", version: "", module: "", programs: &[], staging: &[], variables: &[], added: &[], kept: &[] };
 
 /// Every recipe there is, the slowest first.
-pub const ALL: [&Recipe; 6] = [&KUBERNETES, &ARGO, &ETCD, &ALERTMANAGER, &KWOK, &KREW];
+pub const ALL: [&Recipe; 4] = [&KUBERNETES, &ARGO, &ETCD, &ALERTMANAGER];
 
 /// The control plane, the kubelet, kube-proxy and kubectl. Most of their packages are shared, so the first takes longest.
 pub static KUBERNETES: Recipe = Recipe {
@@ -120,11 +120,3 @@ pub static ALERTMANAGER: Recipe = Recipe {
     variables: &["github.com/prometheus/common/version.Version={version}"],
     ..PLAIN
 };
-
-/// Simulated nodes by the hundred.
-pub static KWOK: Recipe =
-    Recipe { name: "kwok", version: "0.7.0", module: "sigs.k8s.io/kwok", programs: &[("kwok", "cmd/kwok")], ..PLAIN };
-
-/// The plugin manager of kubectl.
-pub static KREW: Recipe =
-    Recipe { name: "krew", version: "0.5.0", module: "sigs.k8s.io/krew", programs: &[("krew", "cmd/krew")], ..PLAIN };
