@@ -37,6 +37,8 @@ pub const PAYLOADS: &[&str] = &[
     "x)$$(touch canary)",
     "E\ntouch canary\n",
     "E\n$(touch canary)\nE",
+    "a\nE;touch canary;)",
+    "a\nE touch canary)",
     "\tE\ntouch canary",
     "\n",
     "\\",

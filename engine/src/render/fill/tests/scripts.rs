@@ -100,6 +100,13 @@ fn a_here_document_ends_where_the_template_ends_it() {
     assert!(shell("cat <<-E\n\t{{.x}}\n\tE\n", "\ta").unwrap_err().to_string().contains("tab"));
     assert!(shell("cat <<-E\n\t{{.x}}\n\tE\n", "a\tb").is_ok());
     assert!(shell("cat <<'E'\n{{.x}}\nE\n", "E").is_err());
+    // bash takes such a line inside $( ) for the end, and its rest for commands.
+    let inside = "show \"$(cat <<EOF\n{{.x}}\nEOF\n)\"";
+    for value in ["a\nEOF;touch canary;)", "EOF)", "EOF}", "a\nEOF\\"] {
+        assert!(shell(inside, value).unwrap_err().to_string().contains("can end the here-document"), "{value}");
+    }
+    assert!(shell(inside, "a\nEOF while reading").is_ok());
+    assert!(shell(inside, "an EOF)").is_ok());
     assert!(shell("show # {{.x}}", "a\nreboot").unwrap_err().to_string().contains("newline"));
 }
 
