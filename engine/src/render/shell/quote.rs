@@ -115,7 +115,8 @@ pub(in crate::render) fn check_here_doc(doc: &HereDoc, body: &[(char, bool)]) ->
         if rest.iter().map(|(c, _)| *c).eq(doc.delimiter.chars()) {
             return Err(format!("with it a line reads {:?}, which ends the here-document", doc.delimiter));
         }
-        // bash ends one inside $( ) at a line that begins so and has a ) anywhere, and reads on behind the delimiter.
+        // bash ends one inside $( ) at a line that begins so and has a ) anywhere, and reads on behind the delimiter. A
+        // backslash may join the line with one that has it, and a } closes the ${ } that newer versions substitute.
         let mut begins = rest.iter().map(|(c, _)| *c);
         if doc.delimiter.chars().all(|c| begins.next() == Some(c)) && begins.any(|c| matches!(c, ')' | '}' | '\\')) {
             return Err(format!("with it a line begins with {:?}, which can end the here-document", doc.delimiter));
