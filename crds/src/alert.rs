@@ -213,6 +213,9 @@ pub struct AegisAlertStatus {
     /// What was decided last, and when it will be looked at again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictStatus>,
+    /// Who approved the action that its rule asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
     /// Every action taken or begun, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionStatus>,
@@ -335,6 +338,43 @@ pub struct VerdictStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub next_try: Option<Timestamp>,
+    /// The gate that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
+    /// What other gates hold against it, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<GateRefusal>,
+    /// The digest of the action that is held, for those who approve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// What one gate holds against an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateRefusal {
+    /// The gate.
+    pub gate: String,
+    /// One word.
+    pub reason: String,
+    /// The reason as a sentence, with what would change it.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// An approval as it was first seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalStatus {
+    /// The digest of the action that was approved.
+    pub plan: String,
+    /// Who approved it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// When the last of them was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub time: Option<Timestamp>,
 }
 
 /// One action of an alert: a Workflow or a Job.

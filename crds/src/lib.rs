@@ -1,4 +1,4 @@
-//! The API of Aegis: the six kinds of `aegis.io/v1alpha1`, their conditions, and the names derived from them.
+//! The API of Aegis: the kinds of `aegis.io/v1alpha1`, their conditions, and the names derived from them.
 //! Types only: nothing here talks to a cluster, and everything else in the project is built on it.
 
 #![allow(
@@ -10,6 +10,7 @@ pub mod alert;
 pub mod cluster_check;
 pub mod conditions;
 pub mod diagnosis;
+pub mod guard;
 pub mod names;
 pub mod node_check;
 pub mod rule;
@@ -20,6 +21,7 @@ mod schema;
 pub use alert::AegisAlert;
 pub use cluster_check::AegisClusterHealthCheck;
 pub use diagnosis::AegisDiagnosis;
+pub use guard::AegisGuard;
 pub use node_check::AegisNodeHealthCheck;
 pub use rule::AegisAlertOpsRule;
 pub use template::AegisOpsTemplate;
@@ -27,7 +29,7 @@ pub use template::AegisOpsTemplate;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-/// The six CustomResourceDefinitions, in the order in which an administrator meets them.
+/// The CustomResourceDefinitions, in the order in which an administrator meets them.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     [
         AegisAlert::crd(),
@@ -36,6 +38,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         AegisDiagnosis::crd(),
         AegisNodeHealthCheck::crd(),
         AegisClusterHealthCheck::crd(),
+        AegisGuard::crd(),
     ]
     .into_iter()
     .map(schema::completed)

@@ -45,6 +45,20 @@ pub const PREDECESSOR_ANNOTATION: &str = "aegis.io/predecessor";
 pub const ENDS_AT_ANNOTATION: &str = "aegis.io/ends-at";
 /// On an alert: "true" if details were cut or left out because the sender's alert was too large.
 pub const SHORTENED_ANNOTATION: &str = "aegis.io/shortened";
+/// The one AegisGuard that counts, in the namespace of the alerts.
+pub const GUARD_NAME: &str = "aegis";
+/// On the AegisGuard: pauses everything; the value is the reason. Like a pause of "all" in its spec.
+pub const PAUSE_ANNOTATION: &str = "aegis.io/pause";
+/// On a Node: what Aegis changed on it, as JSON, so that it can be put back.
+pub const CHANGES_ANNOTATION: &str = "aegis.io/changes";
+/// On a Workflow or Job: its node as it was right before, as JSON.
+pub const BEFORE_ANNOTATION: &str = "aegis.io/node-before";
+/// On an alert: "<plan digest> by <user>" approves the action that its status shows.
+pub const APPROVAL_ANNOTATION: &str = "aegis.io/approval";
+/// On an alert: the same by a second person.
+pub const SECOND_APPROVAL_ANNOTATION: &str = "aegis.io/approval-2";
+/// On an alert: "<plan digest> by <user>", optionally ": <reason>", refuses that action.
+pub const REJECTION_ANNOTATION: &str = "aegis.io/rejection";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.
 pub const OUTCOME_FINALIZER: &str = "aegis.io/outcome";
 /// The label in which Argo tells a Workflow's phase.

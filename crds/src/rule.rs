@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertStatus;
 use crate::conditions::Condition;
+use crate::guard::Retries;
 use crate::schema;
 
 /// A rule matches an alert when any of its alertConditions does and its selector is empty or selects the alert's labels.
@@ -54,6 +55,88 @@ pub struct AegisAlertOpsRuleSpec {
     /// Acts again on an alert that keeps firing after its action ended. Left out: it acts once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
+    /// Act, or Observe: only record what it would have done. Default Act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Whether the action puts back what Aegis did, such as an uncordon: no budget and no plain pause holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<bool>,
+    /// What to do about a node that somebody else cordoned: Hold or Act. Default Hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_cordoned: Option<OnCordoned>,
+    /// Required: a person approves each action first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<RuleApproval>,
+    /// The rule's own share of the budgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<RuleBudget>,
+    /// When it acts again on a target; what is left out is as the AegisGuard says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
+    /// Templates for the attempts after the first, in this order, each tried if the problem stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub escalation: Vec<Escalation>,
+}
+
+/// Whether a rule acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// It acts.
+    #[default]
+    Act,
+    /// It records what it would have done.
+    Observe,
+}
+
+/// What to do about a node that somebody else cordoned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnCordoned {
+    /// Leave it to them.
+    #[default]
+    Hold,
+    /// Act all the same.
+    Act,
+}
+
+/// Whether a person is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RuleApproval {
+    /// Only where the AegisGuard says so.
+    #[default]
+    NotRequired,
+    /// Always.
+    Required,
+}
+
+/// A rule's own share of the budgets, within the limits that the AegisGuard sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleBudget {
+    /// Its actions under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub unfinished: Option<i32>,
+    /// Nodes out of a pool, in percent, beyond which it does not act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub nodes_out_percent: Option<i32>,
+}
+
+/// One step of an escalation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Escalation {
+    /// The name of an AegisOpsTemplate.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace; the rule's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// How long after the attempt before ended the alert must still fire, such as "10m". Default 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_duration")]
+    pub after: Option<String>,
 }
 
 /// An alert's phase and type.

@@ -24,6 +24,21 @@ pub(crate) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"})
 }
 
+/// The same where it may be left out.
+pub(crate) fn optional_duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", "nullable": true})
+}
+
+/// Points in time by name.
+pub(crate) fn timestamps(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "additionalProperties": {"type": "string", "format": "date-time"}})
+}
+
+/// An object that is kept as written.
+pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "nullable": true})
+}
+
 /// What the derive leaves out: every kind shows in `kubectl get aegis`.
 pub(crate) fn completed(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.spec.names.categories.get_or_insert_default().push("aegis".to_owned());

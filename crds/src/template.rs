@@ -46,6 +46,22 @@ pub struct AegisOpsTemplateSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::duration")]
     pub timeout: Option<String>,
+    /// Whether it puts back what Aegis did, such as an uncordon: no budget and no plain pause holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<bool>,
+    /// What it acts on: the alert's Object, or the Node that the object is on. Default Object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acts_on: Option<ActsOn>,
+}
+
+/// What a procedure acts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ActsOn {
+    /// The object that the alert is about.
+    #[default]
+    Object,
+    /// The node that the object is on.
+    Node,
 }
 
 /// Whether the template can be used, and how its actions ended.

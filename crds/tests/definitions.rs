@@ -61,6 +61,7 @@ fn the_default_columns_are_those_that_users_know() {
         ("AegisDiagnosis", "Phase Age"),
         ("AegisNodeHealthCheck", "Node Status Age"),
         ("AegisClusterHealthCheck", "Desired Active Succeeded Failed Phase Age"),
+        ("AegisGuard", "Status Paused Unfinished Breaker Age"),
     ];
     for (crd, (kind, columns)) in aegis_crds::definitions().into_iter().zip(expected) {
         assert_eq!(crd.spec.names.kind, kind);

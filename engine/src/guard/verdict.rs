@@ -95,6 +95,7 @@ impl Refusal {
             reason: self.reason.as_str().to_owned(),
             message: self.message.clone(),
             next_try: self.next_try,
+            ..VerdictStatus::default()
         }
     }
 }
