@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::{
-    ActionStatus, AegisAlertSpec, AegisAlertStatus, AlertOpsStatus, AlertStatus, InvolvedObject, OpsStatus, Resolution,
-    RuleChoice, TriggerStatus, TtlStrategy, VerdictStatus,
+    ActionStatus, AegisAlertSpec, AegisAlertStatus, AlertOpsStatus, AlertStatus, ApprovalStatus, GateRefusal,
+    InvolvedObject, OpsStatus, Resolution, RuleChoice, TriggerStatus, TtlStrategy, VerdictStatus,
 };
 use aegis_crds::conditions::Condition;
 use jiff::Timestamp;
@@ -101,7 +101,15 @@ fn full() -> AegisAlert {
             why: "the only rule that matches".into(),
             others: vec!["monitoring/a".into(), "monitoring/b".into()],
         }),
-        verdict: Some(VerdictStatus { reason: "Stale".into(), message: "it is old".into(), next_try: at(12) }),
+        verdict: Some(VerdictStatus {
+            reason: "Stale".into(),
+            message: "it is old".into(),
+            next_try: at(12),
+            gate: Some("stale".into()),
+            others: vec![GateRefusal { gate: "pause".into(), reason: "Paused".into(), message: "by hand".into() }],
+            plan: Some("0123".into()),
+        }),
+        approval: Some(ApprovalStatus { plan: "0123".into(), by: vec!["ann".into()], time: at(13) }),
         actions: vec![action, ActionStatus::default()],
     };
     let metadata = json!({
