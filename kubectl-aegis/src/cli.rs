@@ -32,6 +32,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Alert(commands::alert::Alert),
     Plan(commands::plan::Plan),
+    Pause(commands::pause::Pause),
+    Resume(commands::pause::resume::Resume),
+    Guard(commands::guard::Guard),
     /// Make container images without Docker
     #[command(subcommand)]
     Image(commands::image::Image),

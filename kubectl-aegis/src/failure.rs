@@ -15,6 +15,10 @@ pub(crate) enum Kind {
     Forbidden,
     /// 5: not there.
     NotFound,
+    /// 6: refused by the guard, or somebody else was faster.
+    Refused,
+    /// 7: Aegis is not installed, or in another version.
+    NotInstalled,
 }
 
 impl Kind {
@@ -25,6 +29,8 @@ impl Kind {
             Self::Cluster => 3,
             Self::Forbidden => 4,
             Self::NotFound => 5,
+            Self::Refused => 6,
+            Self::NotInstalled => 7,
         }
     }
 }

@@ -4,9 +4,12 @@
 mod cli;
 mod cluster;
 mod commands;
+mod dry_run;
 mod failure;
+mod guard;
 mod local;
 mod output;
+mod person;
 mod standin;
 
 use std::path::Path;

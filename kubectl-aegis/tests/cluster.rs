@@ -7,44 +7,15 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "common/plugin.rs"]
+mod plugin;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::Command;
 
-use aegis_sandbox::{Action, Match, Options, Rule, Sandbox};
+use aegis_sandbox::{Action, Match, Rule};
+use plugin::{aegis, in_the_sandbox, sandbox};
 use serde_json::{Value, json};
-
-/// Runs the plugin with that kubeconfig: its exit code, and all that it said.
-fn aegis(kubeconfig: &str, words: &[&str]) -> (i32, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, kubeconfig).unwrap();
-    let done = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"))
-        .args(words)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .env("KUBECONFIG", &file)
-        .env("HOME", folder.path())
-        .env_remove("AEGIS_URL")
-        // Settings of a controller elsewhere are not read from here.
-        .env("AEGIS_RULE_NAMESPACES", "no namespace at all")
-        .output()
-        .unwrap();
-    let told = [done.stdout, done.stderr].concat();
-    (done.status.code().unwrap(), String::from_utf8(told).unwrap())
-}
-
-async fn in_the_sandbox(sandbox: &Sandbox, words: &'static [&'static str]) -> (i32, String) {
-    let kubeconfig = sandbox.kubeconfig();
-    tokio::task::spawn_blocking(move || aegis(&kubeconfig, words)).await.unwrap()
-}
-
-async fn sandbox() -> Sandbox {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let crds = aegis_crds::definitions().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
-    let namespaces = ["default", "monitoring", "team-a"].map(String::from).to_vec();
-    Sandbox::start(Options { crds, namespaces, ..Options::default() }).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_can_tell_what_is_forbidden_from_what_is_not_there() {

@@ -35,7 +35,7 @@ fn stdout(words: &[&str]) -> String {
 
 #[test]
 fn the_manual_of_every_verb() {
-    let pages: [(&str, &[&str]); 9] = [
+    let pages: [(&str, &[&str]); 12] = [
         ("aegis", &["--help"]),
         ("demo", &["demo", "--help"]),
         ("sandbox", &["sandbox", "--help"]),
@@ -43,6 +43,9 @@ fn the_manual_of_every_verb() {
         ("alert_send", &["alert", "send", "--help"]),
         ("alert_resolve", &["alert", "resolve", "--help"]),
         ("plan", &["plan", "--help"]),
+        ("pause", &["pause", "--help"]),
+        ("resume", &["resume", "--help"]),
+        ("guard", &["guard", "--help"]),
         ("image", &["image", "--help"]),
         ("image_build", &["image", "build", "--help"]),
     ];

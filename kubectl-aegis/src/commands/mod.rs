@@ -2,7 +2,9 @@
 
 pub(crate) mod alert;
 pub(crate) mod demo;
+pub(crate) mod guard;
 pub(crate) mod image;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod sandbox;
 
@@ -17,6 +19,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Alert(alert) => alert.run(&cluster).await,
         Command::Plan(plan) => plan.run(&cluster).await,
+        Command::Pause(pause) => pause.run(&cluster).await,
+        Command::Resume(resume) => resume.run(&cluster).await,
+        Command::Guard(guard) => guard.run(&cluster).await,
         Command::Image(image) => image.run(),
         Command::Version => {
             output::line(&format!("kubectl-aegis {}", env!("CARGO_PKG_VERSION")));

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// One object as a watch shows it.
 pub(super) enum Sight {
-    Rule(AegisAlertOpsRule),
+    Rule(Box<AegisAlertOpsRule>),
     Template(AegisOpsTemplate),
     Alert(Box<AegisAlert>),
     Workflow(DynamicObject),
@@ -29,7 +29,7 @@ pub(super) fn watch(client: &Client, namespace: &str) -> BoxStream<'static, watc
     let workflows = Api::namespaced_with(client.clone(), namespace, &workflow());
     let nodes = Api::all(client.clone());
     select_all([
-        watcher(rules, watcher::Config::default()).applied_objects().map_ok(Sight::Rule).boxed(),
+        watcher(rules, watcher::Config::default()).applied_objects().map_ok(|rule| Sight::Rule(Box::new(rule))).boxed(),
         watcher(templates, watcher::Config::default()).applied_objects().map_ok(Sight::Template).boxed(),
         watcher(alerts, watcher::Config::default()).applied_objects().map_ok(|a| Sight::Alert(Box::new(a))).boxed(),
         watcher(workflows, watcher::Config::default()).applied_objects().map_ok(Sight::Workflow).boxed(),
