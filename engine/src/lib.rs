@@ -1,6 +1,7 @@
 //! The decisions of Aegis: functions over data, without a client, a clock or a socket.
 
 pub mod duration;
+pub mod flaw;
 pub mod guard;
 pub mod incident;
 pub mod intake;

@@ -4,14 +4,25 @@
 //! person can see at once everything that stands in the way.
 
 mod gates;
+mod pause;
+mod policy;
+mod pools;
+mod retries;
+mod schedule;
 mod verdict;
+mod windows;
 
 use std::collections::BTreeSet;
 
 use aegis_crds::alert::AlertStatus;
 use jiff::{SignedDuration, Timestamp};
 
+pub use pause::{PauseHold, Pauses};
+pub use policy::{ApprovalPolicy, BreakerPolicy, Policy, PolicyFlaw};
+pub use pools::{DEFAULT_POOL, DomainBudget, Pool};
+pub use retries::{Retries, RuleRetries};
 pub use verdict::{Finding, Judgement, Reason, Refusal, Verdict};
+pub use windows::{WindowHold, Windows};
 
 /// What the gates look at: one action that is due, and what surrounds it.
 #[derive(Clone, Debug)]

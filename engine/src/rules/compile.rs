@@ -8,9 +8,11 @@ use aegis_crds::alert::AlertStatus;
 use aegis_crds::names::GROUP;
 use jiff::SignedDuration;
 
+use super::RuleFlaw;
 use super::pattern::{Condition, Fit, Pattern};
 use super::selector::CompiledSelector;
 use crate::duration;
+use crate::flaw::shown;
 use crate::scope::ObjectName;
 
 /// What a rule may look at in an alert.
@@ -48,17 +50,6 @@ pub struct RepeatAfter {
     pub limit: i32,
 }
 
-/// One thing that is wrong with a rule. Prints as one sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleFlaw {
-    /// The field, such as `spec.alertConditions[0].type`.
-    pub field: String,
-    /// What stands there.
-    pub found: String,
-    /// What should stand there.
-    pub expected: String,
-}
-
 /// A rule that cannot be used: everything that is wrong with it, and what of it can still be read, so that an alert
 /// can say that its rule is broken rather than that it has none.
 #[derive(Debug)]
@@ -69,19 +60,6 @@ pub struct BrokenRule {
     pub flaws: Vec<RuleFlaw>,
     pub(super) conditions: Vec<Condition>,
     selector: Option<CompiledSelector>,
-}
-
-impl RuleFlaw {
-    pub(super) fn new(field: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { field: field.into(), found: found.into(), expected: expected.into() }
-    }
-}
-
-impl fmt::Display for RuleFlaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, found, expected } = self;
-        write!(f, "{field}: found {found}, expected {expected}")
-    }
 }
 
 impl fmt::Display for BrokenRule {
@@ -208,15 +186,6 @@ fn template(rule: &AegisAlertOpsRule, name: &ObjectName, flaws: &mut Vec<RuleFla
     }
     let namespace = reference.namespace.clone().filter(|namespace| !namespace.is_empty());
     ObjectName::new(namespace.unwrap_or_else(|| name.namespace.clone()), template)
-}
-
-/// What was found, quoted and cut to a length that fits a status.
-fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{:?}...", text.get(..at).unwrap_or_default()),
-        None => format!("{text:?}"),
-    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ mod compile;
 mod lint;
 mod pattern;
 mod rank;
-mod selector;
+pub(crate) mod selector;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::flaw::SpecFlaw as RuleFlaw;
 pub use book::RuleBook;
-pub use compile::{AlertFacts, BrokenRule, CompiledRule, RepeatAfter, RuleFlaw};
+pub use compile::{AlertFacts, BrokenRule, CompiledRule, RepeatAfter};
 pub use lint::Overlap;
 pub use rank::Choice;

@@ -10,14 +10,14 @@ use super::RuleFlaw;
 
 /// A selector that can be matched, with the number of its terms.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CompiledSelector {
+pub(crate) struct CompiledSelector {
     selector: Selector,
     terms: usize,
 }
 
 impl CompiledSelector {
     /// Compiles a selector; all its flaws at once, each under the field given and below.
-    pub(super) fn compile(selector: Option<&LabelSelector>, field: &str) -> Result<Self, Vec<RuleFlaw>> {
+    pub(crate) fn compile(selector: Option<&LabelSelector>, field: &str) -> Result<Self, Vec<RuleFlaw>> {
         let Some(selector) = selector else { return Ok(Self::default()) };
         let LabelSelector { match_labels, match_expressions } = selector;
         let mut flaws = Vec::new();
@@ -62,17 +62,18 @@ impl CompiledSelector {
     }
 
     /// How many terms must hold.
-    pub(super) fn terms(&self) -> usize {
+    pub(crate) fn terms(&self) -> usize {
         self.terms
     }
 
     /// Whether all terms hold.
-    pub(super) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         self.terms == 0 || self.selector.matches(labels)
     }
 }
 
-fn key_flaw(key: &str, field: &str) -> Option<RuleFlaw> {
+/// What is wrong with a label key, if anything.
+pub(crate) fn key_flaw(key: &str, field: &str) -> Option<RuleFlaw> {
     let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let domain = |prefix: &str| {
         !prefix.is_empty()
