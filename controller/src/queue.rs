@@ -1,6 +1,7 @@
 //! What to look at next: a queue of keys in which each key is worked on by one worker at a time.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How many keys of the first lane are taken for each one of the second.
 const FRESH_BEFORE_AGAIN: u32 = 4;
+/// Dates that were overtaken may be as many as keys, and so many more, before they are cleared away.
+const OVERTAKEN: usize = 64;
 
 /// A queue of keys. A key that is pushed many times before it is taken is taken once; one that is pushed while it
 /// is being worked on is taken again afterwards.
@@ -38,16 +41,21 @@ struct Inner<K> {
     again: VecDeque<K>,
     /// How many fresh ones were taken since the last of the other lane.
     fresh_taken: u32,
-    later: BTreeMap<(Instant, u64), K>,
+    /// When keys are due, with dates among them that were overtaken: only that in the key's entry counts. A heap is one
+    /// piece of memory, where the nodes of a tree lie scattered among what was there while they were made.
+    later: BinaryHeap<Reverse<(Due, K)>>,
     entries: HashMap<K, Entry>,
     sequence: u64,
 }
+
+/// A time, and a number that no other date has.
+type Due = (Instant, u64);
 
 #[derive(Debug, Default)]
 struct Entry {
     place: Place,
     /// When it is to be looked at even if nothing happens.
-    due: Option<(Instant, u64)>,
+    due: Option<Due>,
     failures: u32,
 }
 
@@ -62,14 +70,14 @@ enum Place {
     },
 }
 
-impl<K: Clone + Eq + Hash> Queue<K> {
+impl<K: Clone + Ord + Hash> Queue<K> {
     /// An empty queue.
     pub fn new() -> Self {
         let inner = Inner {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             fresh_taken: 0,
-            later: BTreeMap::new(),
+            later: BinaryHeap::new(),
             entries: HashMap::new(),
             sequence: 0,
         };
@@ -105,7 +113,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                     self.changed.notify_one();
                     return key;
                 }
-                inner.later.first_key_value().map(|((due, _), _)| *due)
+                inner.later.peek().map(|Reverse(((due, _), _))| *due)
             };
             match next_due {
                 Some(due) => {
@@ -159,13 +167,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Default for Queue<K> {
+impl<K: Clone + Ord + Hash> Default for Queue<K> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<K: Clone + Eq + Hash> Inner<K> {
+impl<K: Clone + Ord + Hash> Inner<K> {
     fn push(&mut self, key: K, lane: Lane) {
         let entry = self.entries.entry(key.clone()).or_default();
         match &mut entry.place {
@@ -196,9 +204,7 @@ impl<K: Clone + Eq + Hash> Inner<K> {
                 continue;
             }
             entry.place = Place::Taken { again: None };
-            if let Some(due) = entry.due.take() {
-                self.later.remove(&due);
-            }
+            entry.due = None;
             self.fresh_taken = if lane == Lane::Fresh { self.fresh_taken.saturating_add(1) } else { 0 };
             return Some(key);
         }
@@ -214,20 +220,37 @@ impl<K: Clone + Eq + Hash> Inner<K> {
             // A wait beyond what the clock can count is no different from a month.
             let now = Instant::now();
             let due = now.checked_add(wait).unwrap_or(now + Duration::from_secs(30 * 86_400));
-            entry.due = Some((due, self.sequence));
-            self.later.insert((due, self.sequence), key.clone());
+            let due = (due, self.sequence);
+            entry.due = Some(due);
+            self.wait(key, due);
         }
         if let Some(lane) = pushed {
             self.push(key.clone(), lane);
         }
     }
 
+    fn wait(&mut self, key: &K, due: Due) {
+        if self.later.len() > 2 * self.entries.len() + OVERTAKEN {
+            let entries = &self.entries;
+            self.later.retain(|Reverse((due, key))| counts(entries, key, *due));
+        }
+        // As it is known here already, so that its text is held once.
+        if let Some((key, _)) = self.entries.get_key_value(key) {
+            self.later.push(Reverse((due, key.clone())));
+        }
+    }
+
+    /// Moves what is due into its lane, and drops what was overtaken from the front.
     fn ripen(&mut self, now: Instant) {
-        while let Some(first) = self.later.first_entry() {
-            if first.key().0 > now {
+        while let Some(Reverse((due, key))) = self.later.peek() {
+            let counts = counts(&self.entries, key, *due);
+            if counts && due.0 > now {
                 return;
             }
-            let key = first.remove();
+            let Some(Reverse((_, key))) = self.later.pop() else { return };
+            if !counts {
+                continue;
+            }
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.due = None;
             }
@@ -241,6 +264,11 @@ impl<K: Clone + Eq + Hash> Inner<K> {
             Lane::Again => &mut self.again,
         }
     }
+}
+
+/// Whether that date is the one on which the key is due.
+fn counts<K: Eq + Hash>(entries: &HashMap<K, Entry>, key: &K, due: Due) -> bool {
+    entries.get(key).is_some_and(|entry| entry.due == Some(due))
 }
 
 #[cfg(test)]
@@ -308,6 +336,20 @@ mod tests {
         queue.done(&"a", None);
         let later = tokio::time::timeout(Duration::from_secs(600), queue.next()).await;
         assert!(later.is_err(), "the earlier date went with being looked at");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dates_that_were_overtaken_are_cleared_away() {
+        let queue = Queue::new();
+        for _ in 0..10_000 {
+            queue.push("a", Lane::Fresh);
+            queue.next().await;
+            queue.done(&"a", Some(Duration::from_secs(60)));
+        }
+        let held = queue.lock().later.len();
+        assert!(held <= OVERTAKEN + 3, "one key is due once, and {held} dates are held");
+        assert_eq!(queue.next().await, "a", "the last date counts");
+        assert!(soon(queue.next()).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
