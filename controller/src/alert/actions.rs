@@ -27,24 +27,26 @@ fn resource(kind: ActionKind) -> ApiResource {
 
 /// Takes an object that the API server returned into the cache, so that it counts before the watch shows it.
 pub fn learn(lead: &Lead, kind: ActionKind, object: DynamicObject) -> SeenAction {
-    lead.memory.saw_action(kind, Key::of(&object), object.resource_version());
+    let (key, version) = (Key::of(&object), object.resource_version());
+    lead.memory.saw_action(kind, key.clone(), version.clone());
     let DynamicObject { metadata, data, .. } = object;
-    match kind {
+    let (seen, is_new) = match kind {
         ActionKind::Workflow => {
             let seen = SeenAction::workflow(&metadata, &data);
-            lead.workflows.insert(metadata.into_response_partial::<Workflow>());
-            seen
+            (seen, lead.workflows.insert(metadata.into_response_partial::<Workflow>()))
         }
         ActionKind::Job => {
             let field = |name: &str| data.get(name).cloned().unwrap_or(Value::Null);
             // A status that does not decode says nothing, like one that is not there yet.
             let status = serde_json::from_value(field("status")).ok();
             let job = Job { metadata, spec: None, status };
-            let seen = SeenAction::job(&job);
-            lead.jobs.insert(job);
-            seen
+            (SeenAction::job(&job), lead.jobs.insert(job))
         }
+    };
+    if !is_new {
+        lead.memory.heard_of_action(kind, key, version.as_deref());
     }
+    seen
 }
 
 /// Takes in that the API server knows no such object.

@@ -125,6 +125,11 @@ impl Memory {
         self.own_alerts.wrote(Key::of(alert), alert.resource_version());
     }
 
+    /// The cache had that version, or a later one, before our own write was answered: there may be no further word of it.
+    pub fn heard_of_alert(&self, alert: &AegisAlert) {
+        self.own_alerts.take(&Key::of(alert), alert.resource_version().as_deref());
+    }
+
     /// Whether that version of the alert is our own write, which whoever wrote it has seen already.
     pub fn is_own_alert(&self, key: &Key, version: Option<&str>) -> bool {
         self.own_alerts.take(key, version)
@@ -133,6 +138,11 @@ impl Memory {
     /// Is told before the cache is that our own write or read showed this version of an action.
     pub fn saw_action(&self, kind: ActionKind, key: Key, version: Option<String>) {
         self.own_actions.wrote((kind, key), version);
+    }
+
+    /// The cache had that version of the action, or a later one, before.
+    pub fn heard_of_action(&self, kind: ActionKind, key: Key, version: Option<&str>) {
+        self.own_actions.take(&(kind, key), version);
     }
 
     /// Whether that version of the action was seen already by whoever works on its alert.
@@ -271,5 +281,8 @@ mod tests {
         assert!(!memory.is_own_alert(&key, Some("5")), "the second word may be of anything");
         memory.wrote_alert(&alert("u", "5"));
         assert!(!memory.is_own_alert(&key, Some("6")), "somebody wrote after us");
+        memory.wrote_alert(&alert("u", "7"));
+        memory.heard_of_alert(&alert("u", "7"));
+        assert!(lock(&memory.own_alerts.0).is_empty(), "no word may come that would take it");
     }
 }

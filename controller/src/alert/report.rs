@@ -49,7 +49,9 @@ pub async fn publish(lead: &Lead, seen: &mut Snapshot, done: &Done) -> Result<To
     match lead.request(api.patch_status(&name, &parameters, &Patch::Merge(done.patch()))).await {
         Ok(after) => {
             lead.memory.wrote_alert(&after);
-            lead.context.alerts.insert(after.clone());
+            if !lead.context.alerts.insert(after.clone()) {
+                lead.memory.heard_of_alert(&after);
+            }
             seen.alert = Arc::new(after);
             tell_changes(lead, &before, &seen.alert);
             Ok(Told::Written)

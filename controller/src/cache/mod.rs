@@ -6,6 +6,7 @@
 mod books;
 mod changes;
 mod feed;
+mod index;
 mod key;
 mod objects;
 mod packed;

@@ -1,6 +1,6 @@
 //! The store of a cache: objects by name and by index, each as new as anybody has told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::changes::{Changes, Pending};
+use super::index::Index;
 use super::key::Key;
 use super::packed::{Packed, Words};
 
@@ -85,10 +86,11 @@ impl Rounds {
 
 struct Store<K> {
     entries: HashMap<Key, Entry<K>>,
-    /// The hash of the index value, and the place. One tree, since most values have one object and a set for each would
-    /// mostly be empty room.
-    index: BTreeSet<(u64, Key)>,
+    /// By the hash of the index value.
+    index: Index,
     scopes: Vec<Scope>,
+    /// The namespace of the last new object, which most often is that of the next one too.
+    recent: Arc<str>,
     subscribers: Vec<Weak<Pending>>,
     /// How often it was looked for what can be packed.
     round: u64,
@@ -130,9 +132,15 @@ impl<K: Kept> Objects<K> {
     pub(crate) fn new(namespaces: Vec<Option<String>>, size: Gauge) -> Self {
         let rounds = namespaces.iter().map(|_| Rounds::new()).collect();
         let scopes = namespaces.into_iter().map(|namespace| Scope { namespace: namespace.map(Arc::from), seen: 0 });
-        let scopes = scopes.collect();
-        let store =
-            Store { entries: HashMap::new(), index: BTreeSet::new(), scopes, subscribers: Vec::new(), round: 0, size };
+        let store = Store {
+            entries: HashMap::new(),
+            index: Index::default(),
+            scopes: scopes.collect(),
+            recent: "".into(),
+            subscribers: Vec::new(),
+            round: 0,
+            size,
+        };
         Self { shared: Arc::new(Shared { store: RwLock::new(store), words: Words::default(), rounds }) }
     }
 
@@ -160,7 +168,8 @@ impl<K: Kept> Objects<K> {
         let held: Vec<Held<K>> = {
             let store = self.read();
             store
-                .of_index(hash(value))
+                .index
+                .of(hash(value))
                 .filter_map(|key| store.entries.get(key))
                 .map(|entry| entry.held.clone())
                 .collect()
@@ -175,7 +184,7 @@ impl<K: Kept> Objects<K> {
     pub fn beside(&self, key: &Key) -> Vec<Key> {
         let store = self.read();
         let Some(index) = store.entries.get(key).and_then(|entry| entry.index) else { return Vec::new() };
-        store.of_index(index).filter(|other| *other != key).cloned().collect()
+        store.index.of(index).filter(|other| *other != key).cloned().collect()
     }
 
     /// How many objects there are.
@@ -188,22 +197,24 @@ impl<K: Kept> Objects<K> {
         self.len() == 0
     }
 
-    /// Takes in an object that one of our own writes or reads returned, unless the cache knows better: it holds a
-    /// newer one, or its watch has passed that version and told that the object is gone.
-    pub fn insert(&self, object: K) {
+    /// Takes in an object that one of our own writes or reads returned, unless the cache knows better: it holds that one
+    /// or a newer one, or its watch has passed that version and told that the object is gone. Says whether it was taken.
+    pub fn insert(&self, object: K) -> bool {
         let (key, version) = (Key::of(&object), version_of(&object));
         let news = |store: &Store<K>| {
             let passed = store.scope(&key).is_some_and(|scope| version <= scope.seen);
             store.would_take(&key, version) && (!passed || store.entries.contains_key(&key))
         };
         if !news(&self.read()) {
-            return;
+            return false;
         }
         let entry = Entry::whole(object, version);
         let mut store = self.write();
-        if news(&store) {
+        let news = news(&store);
+        if news {
             store.put(key, entry);
         }
+        news
     }
 
     /// Forgets an object that the API server said is gone. One of another UID at the same place stays.
@@ -389,12 +400,6 @@ impl<K: Kept> Store<K> {
         version == 0 || self.entries.get(key).is_none_or(|held| held.version < version)
     }
 
-    /// The places of an index value.
-    fn of_index(&self, index: u64) -> impl Iterator<Item = &Key> {
-        let first = (index, Key::new("", ""));
-        self.index.range(first..).take_while(move |(other, _)| *other == index).map(|(_, key)| key)
-    }
-
     fn see(&mut self, source: usize, version: u64) {
         if let Some(scope) = self.scopes.get_mut(source) {
             scope.seen = version;
@@ -405,18 +410,22 @@ impl<K: Kept> Store<K> {
         if !self.would_take(&key, entry.version) {
             return;
         }
-        // One text for the key of an object wherever it is spoken of, and one for the namespace of all keys in it.
+        // One text for the key of an object wherever it is spoken of, and one for the namespace of keys in a row.
         if let Some((known, _)) = self.entries.get_key_value(&key) {
             key = known.clone();
-        } else if let Some(namespace) = self.scope(&key).and_then(|scope| scope.namespace.clone()) {
-            key.namespace = namespace;
+        } else if self.recent == key.namespace {
+            key.namespace = self.recent.clone();
+        } else {
+            self.recent = key.namespace.clone();
         }
         let index = entry.index;
         entry.rests_in = entry.rests_in.map(|rounds| self.round.saturating_add(rounds));
         let old = self.entries.insert(key.clone(), entry).and_then(|old| old.index);
         if old != index {
             self.unindex(old, &key);
-            self.index.extend(index.map(|index| (index, key.clone())));
+            if let Some(index) = index {
+                self.index.add(index, key.clone());
+            }
         }
         self.tell(&key);
     }
@@ -438,7 +447,7 @@ impl<K: Kept> Store<K> {
 
     fn unindex(&mut self, index: Option<u64>, key: &Key) {
         if let Some(index) = index {
-            self.index.remove(&(index, key.clone()));
+            self.index.remove(index, key);
         }
     }
 

@@ -144,7 +144,7 @@ fn two_index_values_of_one_hash_are_told_apart() {
     let cache = cache();
     cache.insert(alert("a", 1, "f"));
     cache.insert(alert("b", 2, "g"));
-    cache.write().index.insert((hash("f"), Key::new("monitoring", "b")));
+    cache.write().index.add(hash("f"), Key::new("monitoring", "b"));
     assert_eq!(names(&cache.of_fingerprint("f")), ["a"]);
 }
 
