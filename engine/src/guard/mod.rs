@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use pause::{PauseHold, Pauses};
 pub use policy::{ApprovalPolicy, BreakerPolicy, Policy, PolicyFlaw};
+pub(crate) use policy::{in_range, length};
 pub use pools::{DEFAULT_POOL, DomainBudget, Pool};
 pub use retries::{Retries, RuleRetries};
 pub use verdict::{Finding, Judgement, Reason, Refusal, Verdict};

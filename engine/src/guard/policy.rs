@@ -172,9 +172,10 @@ impl BreakerPolicy {
     fn compile(breaker: Option<&Breaker>, flaws: &mut Vec<PolicyFlaw>) -> Self {
         let default = Self::default();
         let Some(Breaker { actions, within, calm }) = breaker else { return default };
+        let written = within.as_deref().unwrap_or_default();
         let within = length(within.as_deref(), "spec.breaker.within", flaws).unwrap_or(default.within);
         if within > Self::LONGEST {
-            flaws.push(PolicyFlaw::new("spec.breaker.within", duration::brief(within), "at most 24h"));
+            flaws.push(PolicyFlaw::new("spec.breaker.within", shown(written), "at most 24h"));
         }
         Self {
             actions: in_range(*actions, 1, 100_000, "spec.breaker.actions", flaws).map_or(default.actions, count),
@@ -238,7 +239,7 @@ fn unfinished(budgets: &Budgets, limits: &Limits, flaws: &mut Vec<PolicyFlaw>) -
 }
 
 /// The number, with a flaw if it is out of range.
-pub(super) fn in_range(
+pub(crate) fn in_range(
     number: Option<i32>,
     least: i32,
     most: i32,

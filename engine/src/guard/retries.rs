@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use super::policy::{count, in_range, length};
 use crate::duration;
-use crate::flaw::SpecFlaw;
+use crate::flaw::{SpecFlaw, shown};
 
 /// When a rule acts again on a target after an action of it ended there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +71,14 @@ impl RuleRetries {
     /// Checks what a rule or policy says at `spec.retries`.
     pub(crate) fn compile(written: Option<&guard::Retries>, flaws: &mut Vec<SpecFlaw>) -> Self {
         let Some(guard::Retries { cooldown, wait, longest_wait, attempts }) = written else { return Self::default() };
+        let written = wait.as_deref().unwrap_or_default();
         let wait = length(wait.as_deref(), "spec.retries.wait", flaws);
         let longest_wait = length(longest_wait.as_deref(), "spec.retries.longestWait", flaws);
         if let (Some(wait), Some(longest)) = (wait, longest_wait)
             && wait > longest
         {
             let expected = format!("at most spec.retries.longestWait, which is {}", duration::brief(longest));
-            flaws.push(SpecFlaw::new("spec.retries.wait", duration::brief(wait), expected));
+            flaws.push(SpecFlaw::new("spec.retries.wait", shown(written), expected));
         }
         Self {
             cooldown: length(cooldown.as_deref(), "spec.retries.cooldown", flaws),
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(
             flaws,
             [
-                "spec.retries.wait: found 2h, expected at most spec.retries.longestWait, which is 1h",
+                "spec.retries.wait: found \"2h\", expected at most spec.retries.longestWait, which is 1h",
                 "spec.retries.cooldown: found \"-5m\", expected a length of time above zero such as \"90s\", \"30m\" or \
                  \"1h30m\"",
                 "spec.retries.attempts: found 0, expected 1 to 100",

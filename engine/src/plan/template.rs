@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aegis_crds::AegisOpsTemplate;
+use aegis_crds::template::ActsOn;
 use jiff::SignedDuration;
 
 use crate::duration;
@@ -22,6 +23,10 @@ pub struct CompiledTemplate {
     pub timeout: Option<SignedDuration>,
     /// The namespace that it asks for, if any. Only the alert's own is allowed.
     pub namespace: Option<String>,
+    /// Whether it puts back what Aegis did, unless the rule says otherwise.
+    pub recovery: bool,
+    /// What it acts on.
+    pub acts_on: ActsOn,
 }
 
 /// A template that cannot be used.
@@ -59,7 +64,10 @@ impl CompiledTemplate {
         });
         let namespace = spec.namespace.clone().filter(|namespace| !namespace.is_empty());
         match manifest {
-            Some(manifest) if flaws.is_empty() => Ok(Self { name, manifest, timeout, namespace }),
+            Some(manifest) if flaws.is_empty() => {
+                let (recovery, acts_on) = (spec.recovery.unwrap_or_default(), spec.acts_on.unwrap_or_default());
+                Ok(Self { name, manifest, timeout, namespace, recovery, acts_on })
+            }
             _ => Err(BrokenTemplate { name, flaws }),
         }
     }
@@ -163,6 +171,17 @@ mod tests {
             let compiled = CompiledTemplate::compile(&template("t").manifest(&manifest).build());
             assert!(compiled.is_ok(), "{why}: {compiled:?}");
         }
+    }
+
+    #[test]
+    fn a_template_says_what_it_acts_on_and_whether_it_is_recovery() {
+        let mut written = template("t").build();
+        let compiled = CompiledTemplate::compile(&written).unwrap();
+        assert_eq!((compiled.recovery, compiled.acts_on), (false, ActsOn::Object));
+        written.spec.recovery = Some(true);
+        written.spec.acts_on = Some(ActsOn::Node);
+        let compiled = CompiledTemplate::compile(&written).unwrap();
+        assert_eq!((compiled.recovery, compiled.acts_on), (true, ActsOn::Node));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use super::RuleFlaw;
 use super::pattern::{Condition, Fit, Pattern};
 use super::selector::CompiledSelector;
+use super::terms::{self, Step, Terms};
 use crate::duration;
 use crate::flaw::shown;
 use crate::scope::ObjectName;
@@ -37,6 +38,10 @@ pub struct CompiledRule {
     pub priority: i32,
     /// When it acts again on an alert that keeps firing.
     pub repeat: Option<RepeatAfter>,
+    /// What it says to the guard.
+    pub terms: Terms,
+    /// The templates for the attempts after the first.
+    pub escalation: Vec<Step>,
     pub(super) conditions: Vec<Condition>,
     pub(super) selector: CompiledSelector,
 }
@@ -114,10 +119,13 @@ impl CompiledRule {
             }
         });
 
+        let terms = Terms::compile(spec, &mut flaws);
+        let escalation = terms::escalation(spec, &name, &mut flaws);
+
         match selector {
             Some(selector) if flaws.is_empty() => {
                 let priority = spec.priority.unwrap_or(0);
-                Ok(Self { name, template, priority, repeat, conditions, selector })
+                Ok(Self { name, template, priority, repeat, terms, escalation, conditions, selector })
             }
             selector => Err(Box::new(BrokenRule { name, flaws, conditions, selector })),
         }

@@ -8,6 +8,7 @@ mod lint;
 mod pattern;
 mod rank;
 pub(crate) mod selector;
+mod terms;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -16,3 +17,4 @@ pub use book::RuleBook;
 pub use compile::{AlertFacts, BrokenRule, CompiledRule, RepeatAfter};
 pub use lint::Overlap;
 pub use rank::Choice;
+pub use terms::{Step, Terms};

@@ -46,6 +46,14 @@ impl RuleBuilder {
         self
     }
 
+    /// The rule with more fields in its spec, as people write them.
+    pub(crate) fn with(mut self, more: serde_json::Value) -> Self {
+        let mut spec = serde_json::to_value(&self.0.spec).unwrap();
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.0.spec = serde_json::from_value(spec).unwrap();
+        self
+    }
+
     pub(crate) fn namespace(mut self, namespace: &str) -> Self {
         self.0.metadata.namespace = Some(namespace.to_owned());
         self

@@ -99,7 +99,7 @@ fn numbers_out_of_range_are_refused_with_field_and_range() {
         ),
         (json!({"budgets": {"nodesOut": {"count": 0}}}), "spec.budgets.nodesOut.count: found 0, expected at least 1"),
         (json!({"breaker": {"actions": 0}}), "spec.breaker.actions: found 0, expected 1 to 100000"),
-        (json!({"breaker": {"within": "25h"}}), "spec.breaker.within: found 1d1h, expected at most 24h"),
+        (json!({"breaker": {"within": "25h"}}), "spec.breaker.within: found \"25h\", expected at most 24h"),
         (json!({"approval": {"people": 3}}), "spec.approval.people: found 3, expected 1 to 2"),
         (json!({"approval": {"aboveNodesOut": 0}}), "spec.approval.aboveNodesOut: found 0, expected at least 1"),
         (json!({"retries": {"attempts": 0}}), "spec.retries.attempts: found 0, expected 1 to 100"),
