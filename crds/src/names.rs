@@ -57,6 +57,8 @@ pub const BEFORE_ANNOTATION: &str = "aegis.io/node-before";
 pub const APPROVAL_ANNOTATION: &str = "aegis.io/approval";
 /// On an alert: the same by a second person.
 pub const SECOND_APPROVAL_ANNOTATION: &str = "aegis.io/approval-2";
+/// On an alert: "<user>: <reason>", why whoever approved last did.
+pub const APPROVAL_REASON_ANNOTATION: &str = "aegis.io/approval-reason";
 /// On an alert: "<plan digest> by <user>", optionally ": <reason>", refuses that action.
 pub const REJECTION_ANNOTATION: &str = "aegis.io/rejection";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.

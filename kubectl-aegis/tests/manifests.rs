@@ -30,6 +30,9 @@ fn the_real_kubectl_installs_aegis_and_its_examples() {
         "role.rbac.authorization.k8s.io/aegis",
         "clusterrolebinding.rbac.authorization.k8s.io/aegis",
         "clusterrole.rbac.authorization.k8s.io/aegis-operator",
+        "clusterrole.rbac.authorization.k8s.io/aegis-approver",
+        "validatingadmissionpolicy.admissionregistration.k8s.io/aegis-approval",
+        "validatingadmissionpolicybinding.admissionregistration.k8s.io/aegis-approval",
         "rolebinding.rbac.authorization.k8s.io/aegis-workflow",
     ] {
         assert!(deployed.contains(&format!("{object} created")), "no {object} in {deployed}");

@@ -2,6 +2,7 @@
 
 mod alertmanager_answers;
 mod alertmanager_cluster;
+mod approval;
 mod contract;
 mod custom_json;
 mod definitions_removed;
@@ -47,7 +48,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 20] = [
+pub static ALL: [Scenario; 21] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -63,6 +64,7 @@ pub static ALL: [Scenario; 20] = [
     kubectl::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
+    approval::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,

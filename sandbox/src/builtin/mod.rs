@@ -12,9 +12,10 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    apps::v1 as apps, authentication::v1 as authentication, authorization::v1 as authorization, batch::v1 as batch,
-    coordination::v1 as coordination, core::v1 as core, events::v1 as events_v1, networking::v1 as networking,
-    policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling,
+    admissionregistration::v1 as admissionregistration, apps::v1 as apps, authentication::v1 as authentication,
+    authorization::v1 as authorization, batch::v1 as batch, coordination::v1 as coordination, core::v1 as core,
+    events::v1 as events_v1, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
+    scheduling::v1 as scheduling,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -171,6 +172,12 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     short_names: &["netpol"], generation: true, default: simple::default_network_policy, ..BASE },
     typed! { policy::PodDisruptionBudget, group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets",
     short_names: &["pdb"], status: true, generation: true, ..BASE },
+    typed! { admissionregistration::ValidatingAdmissionPolicy, group: "admissionregistration.k8s.io",
+    kind: "ValidatingAdmissionPolicy", plural: "validatingadmissionpolicies", categories: &["api-extensions"],
+    namespaced: false, status: true, generation: true, ..BASE },
+    typed! { admissionregistration::ValidatingAdmissionPolicyBinding, group: "admissionregistration.k8s.io",
+    kind: "ValidatingAdmissionPolicyBinding", plural: "validatingadmissionpolicybindings",
+    categories: &["api-extensions"], namespaced: false, generation: true, ..BASE },
     typed! { scheduling::PriorityClass, group: "scheduling.k8s.io", kind: "PriorityClass", plural: "priorityclasses",
     short_names: &["pc"], namespaced: false, ..BASE },
     typed! { apiextensions::CustomResourceDefinition, group: "apiextensions.k8s.io", kind: "CustomResourceDefinition",
