@@ -42,6 +42,11 @@ use crate::schema;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.budgets) || !has(self.budgets.unfinished) || !has(self.budgets.unfinishedPerRule) || self.budgets.unfinishedPerRule <= self.budgets.unfinished", "spec.budgets.unfinishedPerRule is above spec.budgets.unfinished: one rule never gets more than all together"),
+    validation = ("!has(self.limits) || !has(self.limits.unfinishedPerRule) || !has(self.budgets) || !has(self.budgets.unfinishedPerRule) || self.limits.unfinishedPerRule >= self.budgets.unfinishedPerRule", "spec.limits.unfinishedPerRule is below spec.budgets.unfinishedPerRule, which a rule that asks for nothing gets"),
+    validation = ("!has(self.limits) || !has(self.limits.nodesOutPercent) || !has(self.budgets) || !has(self.budgets.nodesOut) || !has(self.budgets.nodesOut.percent) || self.limits.nodesOutPercent >= self.budgets.nodesOut.percent", "spec.limits.nodesOutPercent is below spec.budgets.nodesOut.percent, which a rule that asks for nothing gets")
+)]
 pub struct AegisGuardSpec {
     /// What is paused. `kubectl aegis pause` adds to it, `kubectl aegis resume` takes away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,10 +64,12 @@ pub struct AegisGuardSpec {
     /// the pool "default", for which budgets.nodesOut holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub pools: Vec<Pool>,
     /// When actions are held back, or when alone they may begin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub windows: Vec<Window>,
     /// How many actions may begin within a time before all further ones are held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,8 +132,9 @@ pub struct Budgets {
 
 /// How many nodes of a pool may be out: cordoned by anyone, not ready, or under action. One always may. Where both are
 /// given the smaller holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.percent) || has(self.count)", "nodesOut needs a percent or a count, or is left out as a whole"))]
 pub struct NodesOut {
     /// As a share of the pool's nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,8 +147,9 @@ pub struct NodesOut {
 }
 
 /// Nodes that share a budget.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.name != 'default'", "\"default\" is the pool of the nodes that no pool selects, and spec.budgets.nodesOut is its budget: give this pool another name"))]
 pub struct Pool {
     /// The pool's name.
     #[schemars(length(min = 1, max = 63))]
