@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Plan),
     Pause(commands::pause::Pause),
     Resume(commands::pause::resume::Resume),
+    Approve(commands::approval::approve::Approve),
+    Reject(commands::approval::reject::Reject),
     Guard(commands::guard::Guard),
     /// Make container images without Docker
     #[command(subcommand)]

@@ -8,6 +8,7 @@ use kube::api::{Api, PostParams};
 use kube::config::Kubeconfig;
 
 use crate::cluster::ClusterArgs;
+use crate::dry_run::DryRun;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,12 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Asks the API server.
-    pub(crate) async fn asked(client: &Client, cluster: &ClusterArgs) -> Self {
+    /// Asks the API server, unless the change is one that nothing is sent for.
+    pub(crate) async fn known(client: &Client, cluster: &ClusterArgs, dry_run: DryRun) -> Self {
+        if dry_run == DryRun::Client { Self::presumed(cluster) } else { Self::asked(client, cluster).await }
+    }
+
+    async fn asked(client: &Client, cluster: &ClusterArgs) -> Self {
         let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
         // Not everybody may ask. What else is wrong shows when something is read or written.
         let Ok(review) = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await else {
@@ -33,7 +38,7 @@ impl Person {
     }
 
     /// What can be told without asking.
-    pub(crate) fn presumed(cluster: &ClusterArgs) -> Self {
+    fn presumed(cluster: &ClusterArgs) -> Self {
         let name = kubeconfig_user(cluster).unwrap_or_else(|| "unknown".to_owned());
         let now = Timestamp::now();
         Self { name, now: Timestamp::from_second(now.as_second()).unwrap_or(now) }

@@ -35,7 +35,7 @@ fn stdout(words: &[&str]) -> String {
 
 #[test]
 fn the_manual_of_every_verb() {
-    let pages: [(&str, &[&str]); 12] = [
+    let pages: [(&str, &[&str]); 14] = [
         ("aegis", &["--help"]),
         ("demo", &["demo", "--help"]),
         ("sandbox", &["sandbox", "--help"]),
@@ -45,6 +45,8 @@ fn the_manual_of_every_verb() {
         ("plan", &["plan", "--help"]),
         ("pause", &["pause", "--help"]),
         ("resume", &["resume", "--help"]),
+        ("approve", &["approve", "--help"]),
+        ("reject", &["reject", "--help"]),
         ("guard", &["guard", "--help"]),
         ("image", &["image", "--help"]),
         ("image_build", &["image", "build", "--help"]),

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::pause;
 use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind};
 use crate::guard;
@@ -70,13 +71,11 @@ fn text(guard: &Value, now: Timestamp) -> anyhow::Result<String> {
     }
     page.push_str(&format!("breaker   {}\n", breaker(guard)));
 
-    let pauses = list(guard, "/spec/pauses");
-    let annotated = guard.pointer("/metadata/annotations").and_then(|all| all.get(aegis_crds::names::PAUSE_ANNOTATION));
     let mut rows: Vec<Vec<String>> = Vec::new();
-    if let Some(reason) = annotated {
-        rows.push(vec!["all".into(), shown(reason), String::new(), String::new(), String::new(), "goes on".into()]);
+    if let Some(reason) = pause::annotation(guard) {
+        rows.push(vec!["all".into(), one_line(reason), String::new(), String::new(), String::new(), "goes on".into()]);
     }
-    for pause in pauses {
+    for pause in pause::pauses(guard) {
         let part = |name: &str| pause.get(name).map(shown).unwrap_or_default();
         let recovery = pause.get("recoveryToo").and_then(Value::as_bool) == Some(true);
         let ends = pause.get("until").and_then(Value::as_str).and_then(|until| until.parse::<Timestamp>().ok());
@@ -129,7 +128,10 @@ fn list<'a>(guard: &'a Value, path: &str) -> &'a [Value] {
 
 /// A value as a cell of a table: one line.
 fn shown(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    value.as_str().map_or_else(|| value.to_string(), one_line)
+}
+
+fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

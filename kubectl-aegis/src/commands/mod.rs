@@ -1,6 +1,7 @@
 //! One file a verb.
 
 pub(crate) mod alert;
+pub(crate) mod approval;
 pub(crate) mod demo;
 pub(crate) mod guard;
 pub(crate) mod image;
@@ -21,6 +22,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Plan(plan) => plan.run(&cluster).await,
         Command::Pause(pause) => pause.run(&cluster).await,
         Command::Resume(resume) => resume.run(&cluster).await,
+        Command::Approve(approve) => approve.run(&cluster).await,
+        Command::Reject(reject) => reject.run(&cluster).await,
         Command::Guard(guard) => guard.run(&cluster).await,
         Command::Image(image) => image.run(),
         Command::Version => {

@@ -5,6 +5,7 @@ mod target;
 
 use aegis_crds::AegisAlertOpsRule;
 use aegis_crds::guard::Pause as Entry;
+use aegis_crds::names::PAUSE_ANNOTATION;
 use aegis_engine::duration;
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -83,23 +84,23 @@ impl Pause {
         let target = Target::paused(&self.target, &cluster.namespace)?;
         let client = cluster.client().await?;
         let dry_run = self.dry_run.dry_run;
-        let person = who(&client, cluster, dry_run).await;
-        let pause = self.pause(&target, person)?;
+        let person = Person::known(&client, cluster, dry_run).await;
+        let pause = self.pause(&target, &person)?;
         let entry = serde_json::to_value(&pause)?;
         let guard = Guard::new(&client, &cluster.namespace);
-        let written = guard.change(dry_run, |found| Some(added(found, &pause.target, &entry, pause.since))).await?;
+        let written = guard.change(dry_run, |found| Some(added(found, &target, &entry, person.now))).await?;
         if self.reason.is_none() {
             eprintln!("no reason was given: --reason tells whoever finds it paused");
         }
         let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
         let recovery = if pause.recovery_too { ", recovery too," } else { "" };
         let told = format!("{target} paused{recovery}{until}").trim_end_matches(',').to_owned();
-        show(self.output.output, written, &told, dry_run)?;
+        show(self.output.output, written, &told, dry_run, person.now)?;
         warn_of_missing(&client, &target).await;
         Ok(())
     }
 
-    fn pause(&self, target: &Target, person: Person) -> Result<Entry, Failure> {
+    fn pause(&self, target: &Target, person: &Person) -> Result<Entry, Failure> {
         let until = match self.length {
             None => None,
             Some(length) => Some(person.now.checked_add(length).map_err(|error| {
@@ -109,7 +110,7 @@ impl Pause {
         Ok(Entry {
             target: target.to_string(),
             reason: self.reason.clone(),
-            by: Some(person.name),
+            by: Some(person.name.clone()),
             since: Some(person.now),
             until,
             recovery_too: self.recovery_too,
@@ -117,44 +118,58 @@ impl Pause {
     }
 }
 
-/// Who asks; with a dry run on this side nothing is sent for it.
-async fn who(client: &Client, cluster: &ClusterArgs, dry_run: DryRun) -> Person {
-    if dry_run == DryRun::Client { Person::presumed(cluster) } else { Person::asked(client, cluster).await }
-}
-
 /// The patch that adds a pause, in the place of one of the same target. Pauses that have run out go with it.
-fn added(guard: &Value, target: &str, entry: &Value, now: Option<Timestamp>) -> Value {
-    let mut pauses: Vec<Value> = in_force(guard, now).filter(|pause| !is_of(pause, target)).cloned().collect();
+fn added(guard: &Value, target: &Target, entry: &Value, now: Timestamp) -> Value {
+    let mut pauses: Vec<Value> = others(guard, target, now).cloned().collect();
     pauses.push(entry.clone());
     json!({"spec": {"pauses": pauses}})
 }
 
-/// The pauses that have not run out.
-fn in_force(guard: &Value, now: Option<Timestamp>) -> impl Iterator<Item = &Value> {
-    guard.pointer("/spec/pauses").and_then(Value::as_array).into_iter().flatten().filter(move |pause| {
-        let until = pause.get("until").and_then(Value::as_str).and_then(|until| until.parse::<Timestamp>().ok());
-        until.is_none_or(|until| now.is_none_or(|now| now < until))
-    })
+/// The pauses of other targets that have not run out.
+fn others<'a>(guard: &'a Value, target: &'a Target, now: Timestamp) -> impl Iterator<Item = &'a Value> {
+    pauses(guard).filter(move |pause| !is_of(pause, target) && in_force(pause, now))
 }
 
-fn is_of(pause: &Value, target: &str) -> bool {
-    pause.get("target").and_then(Value::as_str) == Some(target)
+/// The pauses as they were written.
+pub(super) fn pauses(guard: &Value) -> impl Iterator<Item = &Value> {
+    guard.pointer("/spec/pauses").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The targets of all pauses.
-fn targets(guard: &DynamicObject) -> Vec<&str> {
-    let pauses = guard.data.pointer("/spec/pauses").and_then(Value::as_array).into_iter().flatten();
-    let mut targets: Vec<&str> = pauses.filter_map(|pause| pause.get("target").and_then(Value::as_str)).collect();
-    let annotated =
-        guard.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(aegis_crds::names::PAUSE_ANNOTATION));
-    if annotated && !targets.contains(&"all") {
+fn in_force(pause: &Value, now: Timestamp) -> bool {
+    let until = pause.get("until").and_then(Value::as_str).and_then(|until| until.parse::<Timestamp>().ok());
+    until.is_none_or(|until| now < until)
+}
+
+fn is_of(pause: &Value, target: &Target) -> bool {
+    pause.get("target").and_then(Value::as_str).is_some_and(|written| target.is_of(written))
+}
+
+/// The reason of a pause of everything that was made by the annotation.
+pub(super) fn annotation(guard: &Value) -> Option<&str> {
+    let value = guard.get("metadata")?.get("annotations")?.get(PAUSE_ANNOTATION)?.as_str()?.trim();
+    (!matches!(value, "" | "false")).then_some(value)
+}
+
+/// The targets of all pauses in force.
+fn targets(guard: &Value, now: Timestamp) -> Vec<&str> {
+    let mut targets: Vec<&str> = pauses(guard)
+        .filter(|pause| in_force(pause, now))
+        .filter_map(|pause| pause.get("target").and_then(Value::as_str))
+        .collect();
+    if annotation(guard).is_some() && !targets.contains(&"all") {
         targets.insert(0, "all");
     }
     targets
 }
 
 /// Prints what came of it: the sentence, or the guard.
-fn show(format: Option<Format>, guard: Option<DynamicObject>, told: &str, dry_run: DryRun) -> anyhow::Result<()> {
+fn show(
+    format: Option<Format>,
+    guard: Option<DynamicObject>,
+    told: &str,
+    dry_run: DryRun,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let Some(format) = format else {
         output::line(&format!("{told}{}", dry_run.remark()));
         return Ok(());
@@ -164,7 +179,10 @@ fn show(format: Option<Format>, guard: Option<DynamicObject>, told: &str, dry_ru
     match format {
         Format::Json => output::line(&serde_json::to_string_pretty(&guard)?),
         Format::Yaml => output::line(serde_saphyr::to_string(&guard)?.trim_end()),
-        Format::Name => targets(&guard).into_iter().for_each(output::line),
+        Format::Name => {
+            let guard = serde_json::to_value(&guard)?;
+            targets(&guard, now).into_iter().for_each(output::line);
+        }
     }
     Ok(())
 }
@@ -199,13 +217,14 @@ mod tests {
             {"target": "node/n2", "until": "2026-11-22T11:59:59Z"},
             {"target": "node/n3", "until": "2026-11-22T12:00:01Z", "later": "field"},
         ]}});
-        let patch = added(&guard, "node/n1", &json!({"target": "node/n1", "reason": "new"}), Some(noon()));
+        let node = Target::Node("n1".to_owned());
+        let patch = added(&guard, &node, &json!({"target": "node/n1", "reason": "new"}), noon());
         let want = json!({"spec": {"pauses": [
             {"target": "node/n3", "until": "2026-11-22T12:00:01Z", "later": "field"},
             {"target": "node/n1", "reason": "new"},
         ]}});
         assert_eq!(patch, want);
-        let patch = added(&Value::Null, "all", &json!({"target": "all"}), Some(noon()));
+        let patch = added(&Value::Null, &Target::All, &json!({"target": "all"}), noon());
         assert_eq!(patch, json!({"spec": {"pauses": [{"target": "all"}]}}), "where there is no guard yet");
     }
 }

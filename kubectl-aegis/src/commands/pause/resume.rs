@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::target::Target;
-use super::{OutputArg, in_force, is_of, show, targets, who};
+use super::{OutputArg, annotation, is_of, others, pauses, show, targets};
 use crate::cluster::ClusterArgs;
 use crate::dry_run::DryRunArg;
 use crate::guard::Guard;
+use crate::person::Person;
 
 /// Let Aegis act again: end a pause, or close the breaker
 ///
@@ -44,7 +45,7 @@ impl Resume {
         let target = Target::resumed(&self.target, &cluster.namespace)?;
         let client = cluster.client().await?;
         let dry_run = self.dry_run.dry_run;
-        let person = who(&client, cluster, dry_run).await;
+        let person = Person::known(&client, cluster, dry_run).await;
         let guard = Guard::new(&client, &cluster.namespace);
         let was_held = std::cell::Cell::new(false);
         let change = |found: &Value| {
@@ -54,24 +55,25 @@ impl Resume {
         let Some(written) = guard.change(dry_run, change).await? else {
             eprintln!("{target} is not {}", if target == Target::Breaker { "open" } else { "paused" });
             if self.output.output.is_some() {
-                show(self.output.output, guard.read().await?, "", dry_run)?;
+                show(self.output.output, guard.read().await?, "", dry_run, person.now)?;
             }
             return Ok(());
         };
         if !was_held.get() {
             eprintln!("{target} was not paused; what failed there before no longer counts");
         }
-        let left = targets(&written).join(", ");
+        let left = serde_json::to_value(&written)?;
+        let left = targets(&left, person.now).join(", ");
         if !left.is_empty() {
             eprintln!("still paused: {left}");
         }
-        show(self.output.output, Some(written), &format!("{target} resumed"), dry_run)
+        show(self.output.output, Some(written), &format!("{target} resumed"), dry_run, person.now)
     }
 }
 
 /// Whether the target is held back: paused, or for the breaker, open.
 fn holds(guard: &Value, target: &Target) -> bool {
-    let paused = || in_force(guard, None).any(|pause| is_of(pause, &target.to_string()));
+    let paused = || pauses(guard).any(|pause| is_of(pause, target));
     match target {
         Target::Breaker => guard.pointer("/status/breaker/state").and_then(Value::as_str) == Some("Open"),
         Target::All => paused() || annotation(guard).is_some(),
@@ -86,10 +88,9 @@ fn patch(guard: &Value, target: &Target, now: Timestamp) -> Option<Value> {
     if guard.is_null() || (!held && matches!(target, Target::All | Target::Breaker)) {
         return None;
     }
-    let name = target.to_string();
     let mut spec = Map::new();
-    if in_force(guard, None).any(|pause| is_of(pause, &name)) {
-        let left: Vec<&Value> = in_force(guard, Some(now)).filter(|pause| !is_of(pause, &name)).collect();
+    if pauses(guard).any(|pause| is_of(pause, target)) {
+        let left: Vec<&Value> = others(guard, target, now).collect();
         spec.insert("pauses".to_owned(), if left.is_empty() { Value::Null } else { json!(left) });
     }
     if *target == Target::All {
@@ -97,7 +98,7 @@ fn patch(guard: &Value, target: &Target, now: Timestamp) -> Option<Value> {
     }
     // Whoever writes the book has another clock: what stands there must be over by this time too.
     let since = latest(guard, target).map_or(now, |latest| latest.max(now));
-    spec.insert("resumed".to_owned(), json!({name: since}));
+    spec.insert("resumed".to_owned(), json!({target.to_string(): since}));
     Some(json!({"spec": spec}))
 }
 
@@ -115,11 +116,6 @@ fn latest(guard: &Value, target: &Target) -> Option<Timestamp> {
         Target::Rule { namespace, name } => of_endings("rule", &format!("{namespace}/{name}")),
         Target::Node(_) | Target::Other(_) => of_endings("target", &target.to_string()),
     }
-}
-
-/// The reason of a pause that was made with kubectl alone.
-fn annotation(guard: &Value) -> Option<&Value> {
-    guard.get("metadata")?.get("annotations")?.get(PAUSE_ANNOTATION)
 }
 
 #[cfg(test)]

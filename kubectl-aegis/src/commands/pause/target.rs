@@ -24,7 +24,7 @@ pub(crate) enum Target {
     Rule { namespace: String, name: String },
     /// The actions on one node.
     Node(String),
-    /// The actions on another object, as "kind/NAMESPACE/NAME" or "kind/NAME".
+    /// The actions on another object, as "kind/NAMESPACE/NAME".
     Other(String),
 }
 
@@ -61,14 +61,24 @@ impl Target {
             ["pod" | "pods" | "po", namespace, name] => {
                 (is_name(namespace) && is_name(name)).then(|| Self::Other(format!("pod/{namespace}/{name}")))
             }
-            ["pod" | "pods" | "po", ..] => None,
             // What an alert is about may be of any kind, and be called as its sender likes.
-            [_, rest @ ..] if (1..=2).contains(&rest.len()) => {
-                let plain =
-                    |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
-                parts.iter().all(plain).then(|| Self::Other(format!("{kind}/{}", rest.join("/"))))
-            }
+            [_, namespace, name] => [&kind, *namespace, *name]
+                .into_iter()
+                .all(is_word)
+                .then(|| Self::Other(format!("{kind}/{namespace}/{name}"))),
             _ => None,
+        }
+    }
+
+    /// Whether a pause that people wrote is of this target. One that nobody can read holds everything, so it ends with a
+    /// pause of everything; a rule without a namespace is one of every namespace.
+    pub(super) fn is_of(&self, written: &str) -> bool {
+        let written = written.trim();
+        let any_namespace = written.strip_prefix("rule/").filter(|name| is_word(name));
+        match (self, any_namespace) {
+            (Self::Rule { name, .. }, Some(written)) => name == written,
+            (_, Some(_)) => false,
+            (_, None) => Self::read(written, "").unwrap_or(Self::All) == *self,
         }
     }
 
@@ -89,6 +99,12 @@ impl fmt::Display for Target {
             Self::Other(target) => f.write_str(target),
         }
     }
+}
+
+/// Whether a sender's object may be called so: letters, digits, '-', '.', '_' and ':'.
+fn is_word(text: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    !text.is_empty() && text.len() <= 253 && text.chars().all(inside)
 }
 
 /// Whether an object may be called so: lower-case letters, digits, '-' and '.', a letter or digit at both ends.
@@ -113,7 +129,7 @@ mod tests {
             ("nodes/n1", "node/n1"),
             ("Node/n1", "node/n1"),
             ("pod/web/web-0", "pod/web/web-0"),
-            ("Switch/Leaf_1", "switch/Leaf_1"),
+            ("Switch/Hall_2/Leaf_1", "switch/Hall_2/Leaf_1"),
             ("job/batch/train", "job/batch/train"),
         ];
         for (typed, want) in cases {
@@ -124,12 +140,50 @@ mod tests {
 
     #[test]
     fn what_is_no_target_is_refused_with_what_is_expected() {
-        let odd =
-            ["", "n1", "node/", "node/a/b", "node/n*", "pod/web-0", "rule/", "rule/A", "a/b/c/d", "x/ y", "ALL", "/x"];
+        let odd = [
+            "",
+            "n1",
+            "node/",
+            "node/a/b",
+            "node/n*",
+            "pod/web-0",
+            "rule/",
+            "rule/A",
+            "a/b/c/d",
+            "x/y",
+            "x/ y/z",
+            "ALL",
+            "/x",
+        ];
         for typed in odd {
             let told = Target::paused(typed, "monitoring").expect_err(typed).to_string();
             assert!(told.contains(&format!("found {typed:?}, expected all, rule/NAME")), "{told}");
         }
         assert!(Target::paused("breaker", "monitoring").is_err(), "it opens by itself");
+    }
+
+    #[test]
+    fn what_people_wrote_in_the_guard_by_hand_ends_with_its_target() {
+        let rule = |namespace: &str| Target::Rule { namespace: namespace.to_owned(), name: "drain".to_owned() };
+        let cases = [
+            (Target::All, " all ", true, "with white space around it"),
+            (Target::All, "everything", true, "nobody can read it, so it holds everything"),
+            (Target::All, "node/n1", false, "one node"),
+            (Target::Node("n1".to_owned()), "node/n1", true, "the node"),
+            (Target::Node("n1".to_owned()), "everything", false, "more than the node"),
+            (rule("a"), "rule/a/drain", true, "the rule"),
+            (rule("a"), "rule/b/drain", false, "one of its name elsewhere"),
+            (rule("a"), "rule/drain", true, "those of its name anywhere"),
+            (Target::All, "rule/drain", false, "a rule"),
+            (
+                Target::Other("pod/web/web-0".to_owned()),
+                "Pod/web/web-0",
+                true,
+                "kinds are often written with a capital",
+            ),
+        ];
+        for (target, written, want, why) in cases {
+            assert_eq!(target.is_of(written), want, "{written:?} for {target}: {why}");
+        }
     }
 }

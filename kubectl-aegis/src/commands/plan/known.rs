@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind};
 
-pub(super) struct Known {
+pub(in crate::commands) struct Known {
     /// Those of the controller that is asked about.
     pub(super) settings: Settings,
     decisions: Arc<plan::Settings>,
@@ -53,6 +53,14 @@ impl Known {
         Ok(Self::of(settings, &rules, &templates, alerts, opted_out))
     }
 
+    /// Reads the rules and templates alone, as the plan of an alert that is stored needs them.
+    pub(in crate::commands) async fn of_cluster(client: &Client, settings: Settings) -> Result<Self, Failure> {
+        let namespaces = context::namespaces(&settings);
+        let rules = list::<AegisAlertOpsRule>(client, &namespaces, "rules").await?;
+        let templates = list::<AegisOpsTemplate>(client, &namespaces, "templates").await?;
+        Ok(Self::of(settings, &rules, &templates, Vec::new(), BTreeSet::new()))
+    }
+
     fn of(
         settings: Settings,
         rules: &[AegisAlertOpsRule],
@@ -78,7 +86,7 @@ impl Known {
     }
 
     /// The alert among all of it.
-    pub(super) fn snapshot(&self, alert: AegisAlert) -> Snapshot {
+    pub(in crate::commands) fn snapshot(&self, alert: AegisAlert) -> Snapshot {
         Snapshot {
             alert: Arc::new(alert),
             actions: Vec::new(),

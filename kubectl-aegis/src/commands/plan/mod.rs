@@ -1,6 +1,6 @@
 //! `kubectl aegis plan`: what would happen to an alert and why, by the controller's own functions.
 
-mod known;
+pub(super) mod known;
 mod settings;
 
 use aegis_controller::context;
