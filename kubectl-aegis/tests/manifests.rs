@@ -10,6 +10,10 @@
 
 mod common;
 
+use aegis_crds::AegisGuard;
+use aegis_crds::names::GUARD_NAME;
+use aegis_engine::guard::Policy;
+use aegis_engine::scope::ObjectName;
 use common::{Sandbox, repository};
 
 #[test]
@@ -40,11 +44,32 @@ fn the_real_kubectl_installs_aegis_and_its_examples() {
     let again = apply("manifest/deploy/");
     assert!(!again.contains("created") && !again.contains("configured"), "applied again, nothing changes: {again}");
 
-    for example in ["quickstart/rule.yaml", "dropcache/rule.yaml", "hpc/rules.yaml"] {
+    for example in
+        ["quickstart/rule.yaml", "dropcache/rule.yaml", "hpc/rules.yaml", "guard/rules.yaml", "guard/policy.yaml"]
+    {
         apply(&format!("examples/{example}"));
     }
     for name in ["nodehasemergencyevent", "dropcache", "nodecriticalissue", "nodecriticalissuedisappeared"] {
         kubectl.until(&["get", "aegisalertopsrule", name], "Recorded");
         kubectl.until(&["get", "aegisopstemplate", name], "Recorded");
     }
+    for (rule, template) in
+        [("cordon-wedged-node", "cordon-wedged-node"), ("release-wedged-node", "uncordon-wedged-node")]
+    {
+        kubectl.until(&["get", "aegisalertopsrule", rule], "Recorded");
+        kubectl.until(&["get", "aegisopstemplate", template], "Recorded");
+    }
+}
+
+#[test]
+fn the_policy_among_the_examples_holds_together() {
+    let text = std::fs::read_to_string(repository("examples/guard/policy.yaml")).unwrap();
+    let guard: AegisGuard = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(guard.metadata.name.as_deref(), Some(GUARD_NAME), "no other counts");
+    let policy = Policy::compile(&guard.spec).unwrap();
+    let gpu = policy.pool("gpu").unwrap();
+    assert_eq!([10, 40, 1000].map(|nodes| gpu.nodes_limit(nodes, None)), [1, 4, 8]);
+    let friday = "2026-11-27T20:00:00+08:00".parse().unwrap();
+    let rule = ObjectName::new("monitoring", "cordon-wedged-node");
+    assert_eq!(policy.windows().standing(&rule, None, friday).unwrap().window, "weekend");
 }

@@ -125,7 +125,7 @@ fn manifests_and_examples_ask_for_the_images_that_we_make() {
     );
 
     let sop = format!("aegis-sop:{}", env!("CARGO_PKG_VERSION"));
-    for example in ["quickstart/rule.yaml", "dropcache/rule.yaml", "hpc/rules.yaml"] {
+    for example in ["quickstart/rule.yaml", "dropcache/rule.yaml", "hpc/rules.yaml", "guard/rules.yaml"] {
         let images = images(&read(&format!("examples/{example}")));
         assert!(!images.is_empty() && images.iter().all(|image| *image == sop), "{example}: {images:?}");
     }

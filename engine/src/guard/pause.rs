@@ -44,7 +44,7 @@ enum Target {
         namespace: Option<String>,
         name: String,
     },
-    /// As claims name it: "node/NAME", "kind/NAMESPACE/NAME".
+    /// As claims name it: "node/NAME", "kind/NAMESPACE/NAME"; "alert/NAME" for an alert about nothing in particular.
     Object(String),
 }
 
@@ -137,6 +137,11 @@ impl Target {
             }
             ["node", name] if readable => Self::Object(format!("node/{name}")),
             ["node", ..] => Self::Unreadable,
+            ["alert", name] if readable => Self::Object(format!("alert/{name}")),
+            // An object of no namespace, as an alert may be about: "switch//leaf-1".
+            [kind, "", name] if is_name(kind) && is_name(name) => {
+                Self::Object(format!("{}//{name}", kind.to_ascii_lowercase()))
+            }
             [kind, namespace, name] if readable => {
                 Self::Object(format!("{}/{namespace}/{name}", kind.to_ascii_lowercase()))
             }
@@ -210,6 +215,16 @@ mod tests {
         ];
         for (target, holds, why) in cases {
             assert_eq!(held(&pauses(&[pause(target)]), false).is_some(), holds, "{target}: {why}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_claim_can_be_of_can_be_paused() {
+        let rule = ObjectName::new("monitoring", "cordon");
+        for target in ["node/n1", "pod/training/p1", "switch//leaf_1", "alert/default-x"] {
+            let hold = pauses(&[pause(target)]).holding(&rule, &[target], false, at(NOON));
+            assert_eq!(hold.unwrap().what, target.replacen('/', " ", 1));
+            assert!(pauses(&[pause(target)]).holding(&rule, &["node/n2"], false, at(NOON)).is_none(), "{target} alone");
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) enum Target {
     Rule { namespace: String, name: String },
     /// The actions on one node.
     Node(String),
-    /// The actions on another object, as "kind/NAMESPACE/NAME".
+    /// The actions on another object, as "kind/NAMESPACE/NAME", or for an alert about none, as "alert/NAME".
     Other(String),
 }
 
@@ -61,7 +61,9 @@ impl Target {
             ["pod" | "pods" | "po", namespace, name] => {
                 (is_name(namespace) && is_name(name)).then(|| Self::Other(format!("pod/{namespace}/{name}")))
             }
-            // What an alert is about may be of any kind, and be called as its sender likes.
+            ["alert", name] => is_name(name).then(|| Self::Other(format!("alert/{name}"))),
+            // What an alert is about may be of any kind, be called as its sender likes, and be of no namespace.
+            [_, "", name] => [&kind, *name].into_iter().all(is_word).then(|| Self::Other(format!("{kind}//{name}"))),
             [_, namespace, name] => [&kind, *namespace, *name]
                 .into_iter()
                 .all(is_word)
@@ -131,6 +133,8 @@ mod tests {
             ("pod/web/web-0", "pod/web/web-0"),
             ("Switch/Hall_2/Leaf_1", "switch/Hall_2/Leaf_1"),
             ("job/batch/train", "job/batch/train"),
+            ("Switch//Leaf_1", "switch//Leaf_1"),
+            ("alert/default-x-1", "alert/default-x-1"),
         ];
         for (typed, want) in cases {
             assert_eq!(Target::paused(typed, "monitoring").unwrap().to_string(), want, "{typed}");
