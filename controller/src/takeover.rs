@@ -224,7 +224,7 @@ async fn adopt(lead: &Lead) {
 }
 
 async fn try_to_adopt(lead: &Lead) -> Result<(), Failure> {
-    if lead.context.alerts.all().all(|alert| !may_have_legacy_action(&alert)) {
+    if lead.context.alerts.unfinished().all(|alert| !may_have_legacy_action(&alert)) {
         return Ok(());
     }
     let found = orphans(lead).await?;

@@ -27,6 +27,8 @@ use crate::context::{FIELD_MANAGER, Failure, Lead};
 
 /// How often sums are written. Each write costs one request for each rule and template with a new ending.
 pub const FLUSH: Duration = Duration::from_secs(3);
+/// How many alerts are gone through in one go.
+const AT_ONCE: usize = 64;
 /// Conflicts in a row before the rest is left for the next time.
 const TRIES: usize = 3;
 
@@ -87,25 +89,29 @@ impl Counts {
         add(&self.templates, ObjectName::parse(&action.template), endings);
     }
 
-    /// Counts what a leader before us told and did not live to count.
-    pub fn recover(
+    /// Counts what a leader before us told and did not live to count, by alerts as they were before we told anything.
+    pub async fn recover(
         &self,
         alerts: impl IntoIterator<Item = Arc<AegisAlert>>,
         rules: &Objects<AegisAlertOpsRule>,
         templates: &Objects<AegisOpsTemplate>,
     ) {
-        for alert in alerts {
+        let (rules, templates) = (tallies(rules), tallies(templates));
+        for (number, alert) in alerts.into_iter().enumerate() {
+            // There may be very many, and others have work to do.
+            if number % AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             for action in alert.status.iter().flat_map(|status| &status.actions) {
                 let Some(endings) = Endings::of(action) else { continue };
-                if let Some(name) = ObjectName::parse(&action.rule)
-                    && rules.get(&name.namespace, &name.name).is_some_and(|rule| endings.is_after(&rule.tally()))
+                for (name, tallies, pending) in
+                    [(&action.rule, &rules, &self.rules), (&action.template, &templates, &self.templates)]
                 {
-                    add(&self.rules, Some(name), endings);
-                }
-                if let Some(name) = ObjectName::parse(&action.template)
-                    && templates.get(&name.namespace, &name.name).is_some_and(|one| endings.is_after(&one.tally()))
-                {
-                    add(&self.templates, Some(name), endings);
+                    let name = ObjectName::parse(name);
+                    let tally = name.as_ref().and_then(|name| tallies.get(name));
+                    if tally.is_some_and(|tally| endings.is_after(tally)) {
+                        add(pending, name, endings);
+                    }
                 }
             }
         }
@@ -153,6 +159,11 @@ impl Endings {
 
 fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What stands in all of them, read once: there are many more alerts.
+fn tallies<K: Counted>(objects: &Objects<K>) -> HashMap<ObjectName, Tally> {
+    objects.all().map(|object| (ObjectName::of(object.as_ref()), object.tally())).collect()
 }
 
 fn add(pending: &Mutex<Pending>, name: Option<ObjectName>, endings: Endings) {

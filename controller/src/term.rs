@@ -40,11 +40,14 @@ pub async fn serve(context: Context, term: Term, stop: CancellationToken) {
         "all is listed"
     );
 
+    // What earlier leaders told, as it stands before anything is done.
+    let before = lead.context.alerts.all();
     let mut tasks = JoinSet::new();
     tasks.spawn(alert::drive(lead.clone(), stop.clone()));
     tasks.spawn(takeover::follow(lead.clone(), stop.clone()));
     tasks.spawn(definition::watch(lead.clone(), lead.context.rules.clone(), stop.clone()));
     tasks.spawn(definition::watch(lead.clone(), lead.templates.clone(), stop.clone()));
+    lead.counts.recover(before, lead.context.rules.objects(), lead.templates.objects()).await;
     while stop.run_until_cancelled(tokio::time::sleep(tally::FLUSH)).await.is_some() {
         lead.counts.flush(&lead).await;
     }
@@ -84,7 +87,7 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
         },
         templates.until_ready(),
     );
-    let lead = Lead {
+    Lead {
         settings: Arc::new(context::plan_settings(settings)),
         term,
         templates,
@@ -96,7 +99,5 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
         memory: alert::Memory::default(),
         stages: alert::Stages::default(),
         context,
-    };
-    lead.counts.recover(lead.context.alerts.all(), lead.context.rules.objects(), lead.templates.objects());
-    lead
+    }
 }

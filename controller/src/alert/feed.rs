@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aegis_crds::AegisAlert;
 use aegis_engine::guard::Reason;
 use aegis_engine::plan::ActionKind;
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 
 use super::probe;
 use crate::cache::{Book, Changes, Compiled, Kept, Key, Objects};
@@ -15,17 +15,19 @@ use crate::queue::{Lane, Queue};
 
 /// Alerts of one fingerprint that are looked at together; a fingerprint with more is not one incident's.
 const MOST_SIBLINGS: usize = 64;
-/// How many alerts are gone through in one go.
-const WOKEN_AT_ONCE: usize = 64;
+/// How many objects are gone through in one go.
+const AT_ONCE: usize = 64;
 
 /// Feeds the queue until it is dropped. It begins with every alert.
 pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
+    // The books hold all that is known from the start, before anything is judged by them.
+    let (rules, templates) = tokio::join!(Definitions::of(&lead.context.rules), Definitions::of(&lead.templates));
     tokio::join!(
         alerts(lead, queue),
         actions(lead, queue, ActionKind::Workflow, &lead.workflows),
         actions(lead, queue, ActionKind::Job, &lead.jobs),
-        definitions(lead, queue, &lead.context.rules),
-        definitions(lead, queue, &lead.templates),
+        rules.follow(lead, queue),
+        templates.follow(lead, queue),
         opted_out(lead, queue),
         old_controller(lead, queue),
         missing_kinds(lead, queue),
@@ -34,15 +36,36 @@ pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
 
 async fn alerts(lead: &Lead, queue: &Queue<Key>) {
     let mut changes = lead.context.alerts.subscribe();
+    let mut pause = Pause::default();
     loop {
         let key = changes.next().await;
-        let alert = lead.context.alerts.find(&key);
-        let version = alert.as_ref().and_then(|alert| alert.resource_version());
+        let version = lead.context.alerts.glance(&key).map(|alert| alert.version.to_string());
         if !lead.memory.is_own_alert(&key, version.as_deref()) {
-            let lane = alert.as_ref().map_or(Lane::Fresh, |alert| lane(alert));
-            queue.push(key.clone(), lane);
+            queue.push(key.clone(), lane(lead, &key));
         }
         siblings(lead, queue, &key);
+        pause.after_one().await;
+    }
+}
+
+/// What has not been told, or is under way, goes before what has come to its end.
+fn lane(lead: &Lead, alert: &Key) -> Lane {
+    let finished = lead.context.alerts.glance(alert).is_some_and(|alert| alert.finished);
+    if finished { Lane::Again } else { Lane::Fresh }
+}
+
+/// Lets others work while very many are gone through: all of them, when a leader begins.
+#[derive(Default)]
+struct Pause {
+    since: usize,
+}
+
+impl Pause {
+    async fn after_one(&mut self) {
+        self.since = (self.since + 1) % AT_ONCE;
+        if self.since == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -53,6 +76,9 @@ fn siblings(lead: &Lead, queue: &Queue<Key>, of: &Key) {
         return;
     }
     for key in all {
+        if lead.context.alerts.glance(&key).is_none_or(|sibling| sibling.finished) {
+            continue;
+        }
         let sibling = lead.context.alerts.find(&key);
         if sibling.is_some_and(|sibling| waits_for(&sibling) == Some(Reason::EarlierAction)) {
             queue.push(key, Lane::Again);
@@ -64,6 +90,7 @@ async fn actions<K: Kept>(lead: &Lead, queue: &Queue<Key>, kind: ActionKind, cac
     let mut changes = cache.subscribe();
     // The alerts of actions whose names do not tell; others need not be remembered.
     let mut alerts = HashMap::new();
+    let mut pause = Pause::default();
     loop {
         let key = changes.next().await;
         let action = cache.find(&key);
@@ -83,8 +110,10 @@ async fn actions<K: Kept>(lead: &Lead, queue: &Queue<Key>, kind: ActionKind, cac
         if let Some(alert) = alert.filter(|_| !own) {
             // A sibling may wait for this action to end.
             siblings(lead, queue, &alert);
-            queue.push(alert, Lane::Fresh);
+            let lane = lane(lead, &alert);
+            queue.push(alert, lane);
         }
+        pause.after_one().await;
     }
 }
 
@@ -94,23 +123,38 @@ fn told_by_name(action: &Key) -> Option<Key> {
     (digits.len() == 8).then(|| Key::new(&action.namespace, alert))
 }
 
-/// Wakes what waits for a rule or a template when one was written. Changes of their status are nobody's business.
-async fn definitions<B: Book>(lead: &Lead, queue: &Queue<Key>, compiled: &Compiled<B>) {
-    let mut changes = compiled.objects().subscribe();
-    let mut known: HashMap<Key, Option<i64>> = HashMap::new();
-    loop {
-        let first = changes.next().await;
-        let mut written = false;
-        for key in std::iter::once(first).chain(std::iter::from_fn(|| changes.try_next())) {
-            let generation = compiled.objects().find(&key).map(|object| object.meta().generation);
-            written |= match generation {
-                Some(generation) => known.insert(key, generation) != Some(generation),
-                None => known.remove(&key).is_some(),
-            };
-        }
-        if written {
-            compiled.caught_up().await;
-            wake(lead, queue, |_| true).await;
+/// The rules or the templates, and the generation in which each is known.
+struct Definitions<'a, B: Book> {
+    compiled: &'a Compiled<B>,
+    changes: Changes,
+    known: HashMap<Key, Option<i64>>,
+}
+
+impl<'a, B: Book> Definitions<'a, B> {
+    /// Returns once the book holds those that are there.
+    async fn of(compiled: &'a Compiled<B>) -> Self {
+        let changes = compiled.objects().subscribe();
+        let known = compiled.objects().all().map(|object| (Key::of(&*object), object.meta().generation)).collect();
+        compiled.caught_up().await;
+        Self { compiled, changes, known }
+    }
+
+    /// Wakes what waits for one when one was written. Changes of their status are nobody's business.
+    async fn follow(mut self, lead: &Lead, queue: &Queue<Key>) {
+        loop {
+            let first = self.changes.next().await;
+            let mut written = false;
+            for key in std::iter::once(first).chain(std::iter::from_fn(|| self.changes.try_next())) {
+                let generation = self.compiled.objects().find(&key).map(|object| object.meta().generation);
+                written |= match generation {
+                    Some(generation) => self.known.insert(key, generation) != Some(generation),
+                    None => self.known.remove(&key).is_some(),
+                };
+            }
+            if written {
+                self.compiled.caught_up().await;
+                wake(lead, queue, |_| true).await;
+            }
         }
     }
 }
@@ -148,14 +192,12 @@ async fn missing_kinds(lead: &Lead, queue: &Queue<Key>) {
 async fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool) {
     // Those in hand were judged before it happened, and may be about to say that they wait for it.
     queue.push_taken(Lane::Again);
-    for (number, alert) in lead.context.alerts.all().enumerate() {
+    let mut pause = Pause::default();
+    for alert in lead.context.alerts.unfinished() {
         if waits_for(&alert).is_some_and(&happened) {
             queue.push(Key::of(alert.as_ref()), Lane::Again);
         }
-        // Most are unpacked for this, which takes a while; others have work to do.
-        if number % WOKEN_AT_ONCE == 0 {
-            tokio::task::yield_now().await;
-        }
+        pause.after_one().await;
     }
 }
 
@@ -163,14 +205,6 @@ async fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool
 fn waits_for(alert: &Arc<AegisAlert>) -> Option<Reason> {
     let verdict = alert.status.as_ref()?.verdict.as_ref()?;
     Reason::parse(&verdict.reason).filter(|reason| !reason.is_final())
-}
-
-/// What has not been told, or is under way, goes before what was told that it must wait.
-fn lane(alert: &AegisAlert) -> Lane {
-    let Some(status) = &alert.status else { return Lane::Fresh };
-    let ops = status.ops_status.as_ref();
-    let under_way = ops.is_none_or(|ops| ops.active.is_some_and(|active| active > 0));
-    if under_way || status.verdict.is_some() { Lane::Fresh } else { Lane::Again }
 }
 
 #[cfg(test)]

@@ -12,8 +12,13 @@ use futures::{StreamExt, TryStreamExt};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::error_boundary::InvalidObject;
-use tokio::time::{Instant, timeout_at};
+use kube::core::{ListMeta, Request};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::key::Key;
@@ -68,6 +73,8 @@ impl Default for Options {
 }
 
 const PAGE: u32 = 500;
+/// How many objects of a page are taken in in one go.
+const AT_ONCE: usize = 32;
 /// How often what has not changed is packed.
 const SETTLE: Duration = Duration::from_secs(2);
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
@@ -126,6 +133,18 @@ struct Feed<K, W> {
     counted: i64,
     page: Option<u32>,
 }
+
+/// A page of a list, its objects as they stand there.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+/// The text of a page, in time.
+type Answer = Result<kube::Result<String>, Elapsed>;
 
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -221,10 +240,10 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             ..Default::default()
         };
         let mut first = true;
+        let mut answer = self.ask(&parameters)?;
         let version = loop {
-            let answer = tokio::time::timeout(LIST_DEADLINE, self.api.list(&parameters)).await;
-            let page = match answer.map_err(|_| Trouble::Silence)? {
-                Ok(page) => page,
+            let text = match answer.await.map_err(|_| Trouble::Silence)?.map_err(|_| Trouble::Silence)? {
+                Ok(text) => text,
                 // By its code: a kind that is not installed is answered in plain text, without a reason.
                 Err(kube::Error::Api(status)) if status.code == 404 => {
                     self.kind_is_missing(round);
@@ -238,25 +257,36 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
                     return Err(Trouble::List(error));
                 }
             };
+            let page: Page<'_> = serde_json::from_str(&text).map_err(unreadable)?;
             let version = page.metadata.resource_version.filter(|version| !version.is_empty());
             let version = version.ok_or(Trouble::NoVersion)?;
             if std::mem::take(&mut first) {
                 self.cache.list_begins(self.source, number(Some(&version)));
             }
-            for object in page.items {
+            let more = page.metadata.continue_.filter(|token| !token.is_empty());
+            let is_last = more.is_none();
+            // The rest would be listed twice: what is asked for now began too early to count. So it is when a controller
+            // starts, and leads as soon as it has begun to list.
+            let again = !is_last && asked.has_changed().unwrap_or(false);
+            if again {
+                round = *asked.borrow_and_update();
+            }
+            parameters.continue_token = more.filter(|_| !again);
+            // The server works on the next page while this one is taken in.
+            let next = if is_last { None } else { Some(self.ask(&parameters)?) };
+            for (number, text) in page.items.into_iter().flatten().enumerate() {
+                let object = W::read(text.get()).map_err(unreadable)?;
                 named.insert(Key::of(&object));
                 self.apply(object, Objects::listed);
+                if number % AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
-            let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break version };
-            if asked.has_changed().unwrap_or(false) {
-                // The rest would be listed twice: what is asked for now began too early to count. So it is when a
-                // controller starts, and leads as soon as it has begun to list.
-                round = *asked.borrow_and_update();
-                parameters.continue_token = None;
+            let Some(next) = next else { break version };
+            answer = next;
+            if again {
                 named.clear();
                 first = true;
-            } else {
-                parameters.continue_token = Some(token);
             }
         };
         self.page = Some(PAGE);
@@ -264,6 +294,18 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         self.cache.list_ended(self.source, number(Some(&version)), &named);
         self.tell_done(round);
         Ok(version)
+    }
+
+    /// Asks for a page.
+    fn ask(&self, parameters: &ListParams) -> Result<AbortOnDropHandle<Answer>, Trouble> {
+        let kind = Request::new(self.api.resource_url());
+        let request = W::page(&kind, parameters).map_err(|error| Trouble::List(kube::Error::BuildRequest(error)));
+        let mut request = request?;
+        // As the library notes what it is about to do.
+        request.extensions_mut().insert("list");
+        let client = self.api.clone().into_client();
+        let answer = async move { client.request_text(request).await };
+        Ok(AbortOnDropHandle::new(tokio::spawn(timeout(LIST_DEADLINE, answer))))
     }
 
     /// Nobody has installed the kind yet: there are no objects of it, and that is all there is to know.
@@ -372,4 +414,8 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             self.metrics.cache_unreadable(K::KIND, more);
         }
     }
+}
+
+fn unreadable(error: serde_json::Error) -> Trouble {
+    Trouble::List(kube::Error::SerdeError(error))
 }

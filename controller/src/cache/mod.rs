@@ -3,6 +3,7 @@
 //! A cache shows what its watch has told plus what our own writes returned, so that the next decision sees the last
 //! one. It may lag behind the API server: whoever must not miss anything asks [`Objects::refresh`] or the server.
 
+mod bare;
 mod books;
 mod changes;
 mod feed;
@@ -17,11 +18,12 @@ pub use changes::Changes;
 pub use feed::{OnInvalid, Options, Source};
 pub use key::Key;
 pub(crate) use objects::shrink;
-pub use objects::{Kept, Objects};
+pub use objects::{Glance, Kept, Objects};
 pub use wire::Wire;
 
 use std::sync::Arc;
 
+use aegis_crds::alert::{AlertOpsStatus, OpsStatus};
 use aegis_crds::names::{FINGERPRINT_LABEL, fingerprint_label};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
 use aegis_engine::plan::TemplateBook;
@@ -47,6 +49,16 @@ impl Kept for AegisAlert {
             status.actions.shrink_to_fit();
             status.conditions.shrink_to_fit();
         }
+    }
+
+    /// Its action has ended, and it waits for nothing.
+    fn is_finished(&self) -> bool {
+        let Some(status) = &self.status else { return false };
+        let ended = |ops: &OpsStatus| {
+            matches!(ops.alert_ops_status, Some(AlertOpsStatus::Succeeded | AlertOpsStatus::Failed))
+                && ops.active.is_none_or(|active| active == 0)
+        };
+        status.ops_status.as_ref().is_some_and(ended) && status.verdict.is_none()
     }
 
     /// The fingerprint label; that of the spec where the label is missing, as on alerts written by hand.

@@ -27,6 +27,12 @@ pub trait Kept: ResourceExt + Serialize + DeserializeOwned + Send + Sync + 'stat
         trim_metadata(self.meta_mut());
     }
 
+    /// Whether it tells of its end, after which nothing is under way and nothing is waited for. It is looked at last, and
+    /// whoever looks for something to do does not even unpack it.
+    fn is_finished(&self) -> bool {
+        false
+    }
+
     /// The value that the object is found by beside its name.
     fn index(&self) -> Option<String> {
         None
@@ -100,10 +106,21 @@ struct Store<K> {
 struct Entry<K> {
     held: Held<K>,
     version: u64,
+    /// Whether it tells of its end.
+    finished: bool,
     /// The hash of its index value.
     index: Option<u64>,
     /// The round in which it is packed if it has not changed until then.
     rests_in: Option<u64>,
+}
+
+/// What a cache knows of an object without unpacking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Its resourceVersion; 0 if that is no number.
+    pub version: u64,
+    /// Whether it tells of its end: [`Kept::is_finished`].
+    pub finished: bool,
 }
 
 /// An object as it is held.
@@ -155,10 +172,27 @@ impl<K: Kept> Objects<K> {
         self.open(held)
     }
 
+    /// What is known of the object at that place without unpacking it.
+    pub fn glance(&self, key: &Key) -> Option<Glance> {
+        self.read().entries.get(key).map(|entry| Glance { version: entry.version, finished: entry.finished })
+    }
+
     /// Every object that is held now, in no particular order. Each is unpacked when its turn comes: whoever collects
     /// them all pays for it in memory.
     pub fn all(&self) -> impl Iterator<Item = Arc<K>> + use<K> {
-        let held: Vec<Held<K>> = self.read().entries.values().map(|entry| entry.held.clone()).collect();
+        self.those(|_| true)
+    }
+
+    /// As [`Objects::all`], but those that tell of their end.
+    pub fn unfinished(&self) -> impl Iterator<Item = Arc<K>> + use<K> {
+        self.those(|entry| !entry.finished)
+    }
+
+    fn those(&self, wanted: fn(&Entry<K>) -> bool) -> impl Iterator<Item = Arc<K>> + use<K> {
+        let held: Vec<Held<K>> = {
+            let store = self.read();
+            store.entries.values().filter(|entry| wanted(entry)).map(|entry| entry.held.clone()).collect()
+        };
         let cache = self.clone();
         held.into_iter().filter_map(move |held| cache.open(held))
     }
@@ -227,11 +261,14 @@ impl<K: Kept> Objects<K> {
         }
     }
 
-    /// What changes from now on, preceded by every object that is here already.
+    /// What changes from now on, preceded by every object that is here already, those that tell of their end last.
     pub fn subscribe(&self) -> Changes {
         let pending = Arc::new(Pending::default());
         let mut store = self.write();
-        store.entries.keys().for_each(|key| pending.add(key));
+        for finished in [false, true] {
+            let those = store.entries.iter().filter(|(_, entry)| entry.finished == finished);
+            those.for_each(|(key, _)| pending.add(key));
+        }
         store.subscribers.push(Arc::downgrade(&pending));
         Changes::of(pending)
     }
@@ -378,7 +415,8 @@ impl<K: Kept> Entry<K> {
     fn whole(mut object: K, version: u64) -> Self {
         object.trim();
         let index = object.index().map(|index| hash(&index));
-        Self { held: Held::Whole(Arc::new(object)), version, index, rests_in: Some(ROUNDS) }
+        let finished = object.is_finished();
+        Self { held: Held::Whole(Arc::new(object)), version, finished, index, rests_in: Some(ROUNDS) }
     }
 
     /// Holds it packed, or for good as it is if it cannot be.

@@ -2,14 +2,24 @@
 
 use std::fmt::Debug;
 
+use axum::http;
 use kube::Resource;
-use kube::core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject};
+use kube::api::ListParams;
+use kube::core::{DeserializeGuard, PartialObjectMeta, Request, error_boundary::InvalidObject, request};
 use serde::de::DeserializeOwned;
+
+use super::bare;
 
 /// An object as it is decoded from a list or watch.
 pub trait Wire: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
     /// What the cache holds of it.
     type Object;
+
+    /// What asks for a page of a list.
+    fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error>;
+
+    /// Reads it from the text that it has in a list.
+    fn read(text: &str) -> Result<Self, serde_json::Error>;
 
     /// The object, or why it cannot be read. Only the object is lost then, not the list that it stood in.
     fn open(self) -> Result<Self::Object, Box<InvalidObject>>;
@@ -21,6 +31,15 @@ where
 {
     type Object = K;
 
+    fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
+        kind.list(parameters)
+    }
+
+    /// The guard makes two trees of every object before it has one: it is left to those that need it.
+    fn read(text: &str) -> Result<Self, serde_json::Error> {
+        bare::read(text).map(|object| Self(Ok(object))).or_else(|_| serde_json::from_str(text))
+    }
+
     fn open(self) -> Result<K, Box<InvalidObject>> {
         self.0.map_err(Box::new)
     }
@@ -31,6 +50,14 @@ where
     K: Resource + Clone + Debug + Send + Sync + 'static,
 {
     type Object = Self;
+
+    fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
+        kind.list_metadata(parameters)
+    }
+
+    fn read(text: &str) -> Result<Self, serde_json::Error> {
+        bare::read(text)
+    }
 
     fn open(self) -> Result<Self, Box<InvalidObject>> {
         Ok(self)

@@ -113,7 +113,7 @@ async fn a_cache_is_filled_when_its_first_lists_fail() {
         install(&stage).await;
         stage.create("a").await;
         stage.until_held(&["a"]).await;
-        assert!(stage.alerts.ready());
+        patiently("the cache is filled", stage.alerts.until_ready()).await;
     }
 }
 

@@ -171,3 +171,55 @@ async fn a_subscriber_gets_what_is_there_and_every_change_once() {
     cache.gone(&Key::new("monitoring", "b"), 9);
     assert_eq!(&*changes.next().await.name, "b", "a deletion is a change");
 }
+
+fn ended(name: &str, version: u64) -> AegisAlert {
+    let status = serde_json::json!({"opsStatus": {"alertOpsStatus": "Succeeded", "active": 0}});
+    let mut alert = alert(name, version, "f");
+    alert.status = Some(serde_json::from_value(status).unwrap());
+    alert
+}
+
+#[test]
+fn what_has_something_to_do_still_comes_before_what_has_ended() {
+    let cache = cache();
+    for number in 0..20 {
+        cache.listed(ended(&format!("ended{number}"), 5));
+    }
+    cache.listed(alert("new", 6, "f"));
+    assert_eq!(&*cache.subscribe().try_next().unwrap().name, "new");
+    assert_eq!(names(&cache.unfinished().collect::<Vec<_>>()), ["new"]);
+    let key = Key::new("monitoring", "new");
+    assert_eq!(cache.glance(&key), Some(Glance { version: 6, finished: false }));
+    cache.applied(ended("new", 7));
+    assert_eq!(cache.glance(&key), Some(Glance { version: 7, finished: true }), "it is judged anew with each version");
+    assert_eq!(cache.unfinished().count(), 0);
+}
+
+#[test]
+fn an_alert_has_ended_when_its_action_has_and_nothing_is_waited_for() {
+    let cases = [
+        (serde_json::json!(null), false, "nobody has looked at it"),
+        (
+            serde_json::json!({"opsStatus": {"triggerStatus": "Triggered", "alertOpsStatus": "Running"}}),
+            false,
+            "it runs",
+        ),
+        (serde_json::json!({"opsStatus": {"alertOpsStatus": "Succeeded", "active": 1}}), false, "another one runs"),
+        (serde_json::json!({"opsStatus": {"alertOpsStatus": "Failed"}}), true, "as an earlier version tells it"),
+        (
+            serde_json::json!({"opsStatus": {"alertOpsStatus": "Failed", "active": 0},
+                               "verdict": {"reason": "CoolDown", "message": "m"}}),
+            false,
+            "it waits to act again",
+        ),
+    ];
+    for (status, want, why) in cases {
+        let mut alert = alert("a", 1, "f");
+        alert.status = serde_json::from_value(status).unwrap();
+        assert_eq!(alert.is_finished(), want, "{why}");
+        assert!(
+            !want || !aegis_engine::plan::may_have_legacy_action(&alert),
+            "what has ended is not looked through: {why}"
+        );
+    }
+}
