@@ -5,6 +5,8 @@
 //! makes it, also says what the report that stored it meant; [`first_write`] gives that part.
 
 use aegis_crds::AegisAlert;
+use aegis_crds::alert::{ActionStatus, AlertOpsStatus, AlertStatus};
+use aegis_crds::conditions::{self, Condition, ConditionType};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -33,17 +35,39 @@ pub fn first_write(alert: &AegisAlert, now: Timestamp) -> Map<String, Value> {
 }
 
 /// The alert was reported again, `by` times, the last time by this signal: count, lastTime and lastStartsAt. The same
-/// for a late report, which changes nothing else.
+/// for a late report, which changes nothing else. A report that shows that the last action did not help says that in the
+/// same write, since the reconciler would make a second one of it.
 pub fn counted(alert: &AegisAlert, by: u32, signal: &Signal, now: Timestamp) -> Value {
     let stored = Stored::new(alert);
     let count = alert.status.as_ref().and_then(|status| status.count).unwrap_or(1);
     let mut fields = first_write(alert, now);
     fields.insert("count".to_owned(), json!(count.saturating_add(i64::from(by))));
-    fields.insert("lastTime".to_owned(), json!(stored.last_heard().max(Some(now))));
+    let heard = stored.last_heard().map_or(now, |before| before.max(now));
+    fields.insert("lastTime".to_owned(), json!(heard));
     if let Some(latest) = stored.heard_starts_at().chain(signal.starts_at).max() {
         fields.insert("lastStartsAt".to_owned(), json!(latest));
     }
+    if let Some(action) = in_vain(alert, heard) {
+        let mut conditions = alert.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+        if conditions::set(&mut conditions, still_firing(action), now) {
+            fields.insert("conditions".to_owned(), json!(conditions));
+        }
+    }
     patch(alert, fields)
+}
+
+/// The condition of an alert that is reported after that action, the last one for it, has succeeded.
+pub fn still_firing(action: &ActionStatus) -> Condition {
+    let message = format!("the alert was reported again after {} {} succeeded", action.kind, action.name);
+    Condition::new(ConditionType::Repaired, false, "StillFiring", message)
+}
+
+/// The last action for the problem, if it stands in status that it succeeded before the alert was heard then.
+fn in_vain(alert: &AegisAlert, heard: Timestamp) -> Option<&ActionStatus> {
+    let actions = &alert.status.as_ref().filter(|_| Stored::new(alert).phase() == AlertStatus::Firing)?.actions;
+    let last = actions.iter().rfind(|action| action.phase == AlertStatus::Firing && action.uid.is_some())?;
+    let before = last.completion_time.is_some_and(|ended| ended < heard);
+    (before && last.status == Some(AlertOpsStatus::Succeeded)).then_some(last)
 }
 
 /// The sender says that the problem has gone: status and resolution.

@@ -221,12 +221,9 @@ fn judge_repair(status: &mut AegisAlertStatus, seen: &Snapshot, ledger: &Ledger<
     let action = format!("{} {}", last.record.kind, last.record.name);
     let known = conditions::find(&status.conditions, type_.as_str());
     let condition = match stored.phase() {
-        AlertStatus::Firing if status.last_time.is_some_and(|heard| heard > ended) => Condition::new(
-            type_,
-            false,
-            "StillFiring",
-            format!("the alert was reported again after {action} succeeded"),
-        ),
+        AlertStatus::Firing if status.last_time.is_some_and(|heard| heard > ended) => {
+            incident::status::still_firing(&last.record)
+        }
         AlertStatus::Resolved
             if status.superseded_by.is_none()
                 && (known.is_some() || stored.resolved_at().is_none_or(|resolved| resolved >= ended)) =>

@@ -219,6 +219,38 @@ fn success_is_judged_by_what_is_reported_afterwards() {
 }
 
 #[test]
+fn a_report_after_success_says_in_its_own_write_that_the_action_did_not_help() {
+    let body = br#"{"type":"NodeDown","status":"Firing","involvedObject":{"name":"n1"},"fingerprint":"f1"}"#;
+    let signal = crate::intake::custom(body).unwrap().signals.remove(0).1;
+    let counted = |scene: &Scene, second| crate::incident::status::counted(&scene.seen.alert, 1, &signal, at(second));
+    let heard = |scene: Scene, second| {
+        let Value::Object(fields) = counted(&scene, second)["status"].take() else { panic!("it has a status") };
+        let mut alert = serde_json::to_value(&*scene.seen.alert).unwrap();
+        alert["status"].as_object_mut().unwrap().extend(fields);
+        scene.edit(|seen| seen.alert = serde_json::from_value::<aegis_crds::AegisAlert>(alert).unwrap().into())
+    };
+    let conditions = |patch: &Value| patch.pointer("/status/conditions").cloned();
+
+    let still = heard(acted("Succeeded", 30), 60);
+    assert_eq!(condition(&still, "Repaired"), Some(("False".into(), "StillFiring".into())));
+    assert_eq!(status_patch(&still.plan(at(60))), None, "nothing is left for the reconciler to write");
+    assert_eq!(conditions(&counted(&still, 70)), None, "told once, however often it is reported");
+
+    let cases = [
+        ("it failed", acted("Failed", 30), 60),
+        ("the report is older than the end", acted("Succeeded", 30), 20),
+        ("it goes on", running(), 60),
+    ];
+    for (why, scene, second) in cases {
+        assert_eq!(conditions(&counted(&scene, second)), None, "{why}");
+    }
+    let resolved = acted("Succeeded", 30)
+        .edit(|seen| seen.alert = AlertBuilder::from(&seen.alert).resolved(50).build().into())
+        .told(at(50));
+    assert_eq!(conditions(&counted(&resolved, 60)), None, "a late report does not undo the resolution");
+}
+
+#[test]
 fn an_action_found_without_a_record_is_taken_over_whatever_the_rules_say_now() {
     let edited = seen(alert("NodeDown")).rule(rule("other").firing("NodeDown")).action(workflow());
     assert_eq!(decided(&edited.plan(at(2))).0, "follow");
