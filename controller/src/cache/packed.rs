@@ -3,13 +3,16 @@
 //! The form is that of JSON, value by value, but binary, and with the names of fields, labels and details written once
 //! for the whole cache. It never leaves the process.
 
+mod writer;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::value::Error;
 use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
-use serde_json::{Map, Number, Value};
+
+use writer::Writer;
 
 /// An object as bytes, which only the [`Words`] that packed it can read. Clones share them.
 #[derive(Clone, Debug)]
@@ -45,11 +48,10 @@ const MAP: u8 = 8;
 impl Words {
     /// The object as bytes; `None` if it could not be read back from them, which none of ours meets.
     pub(super) fn pack<K: Serialize + DeserializeOwned>(&self, object: &K) -> Option<Packed> {
-        let value = serde_json::to_value(object).ok()?;
         let mut bytes = Vec::with_capacity(2048);
         {
             let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            known.write(&value, &mut bytes);
+            object.serialize(&mut Writer { known: &mut known, bytes: &mut bytes }).ok()?;
         }
         let packed = Packed(bytes.into());
         self.unpack::<K>(&packed).is_ok().then_some(packed)
@@ -63,39 +65,14 @@ impl Words {
 }
 
 impl Known {
-    fn write(&mut self, value: &Value, bytes: &mut Vec<u8>) {
-        match value {
-            Value::Null => bytes.push(NULL),
-            Value::Bool(false) => bytes.push(FALSE),
-            Value::Bool(true) => bytes.push(TRUE),
-            Value::Number(number) => write_number(number, bytes),
-            Value::String(text) => {
-                bytes.push(TEXT);
-                write_size(text.len() as u64, bytes);
-                bytes.extend_from_slice(text.as_bytes());
+    fn write_name(&mut self, name: &str, bytes: &mut Vec<u8>) {
+        // An even number is that of a word, an odd one the length of a name that is written out.
+        match self.number(name) {
+            Some(number) => write_size(number as u64 * 2, bytes),
+            None => {
+                write_size(name.len() as u64 * 2 + 1, bytes);
+                bytes.extend_from_slice(name.as_bytes());
             }
-            Value::Array(values) => {
-                bytes.push(LIST);
-                write_size(values.len() as u64, bytes);
-                values.iter().for_each(|value| self.write(value, bytes));
-            }
-            Value::Object(fields) => self.write_map(fields, bytes),
-        }
-    }
-
-    fn write_map(&mut self, fields: &Map<String, Value>, bytes: &mut Vec<u8>) {
-        bytes.push(MAP);
-        write_size(fields.len() as u64, bytes);
-        for (name, value) in fields {
-            // An even number is that of a word, an odd one the length of a name that is written out.
-            match self.number(name) {
-                Some(number) => write_size(number as u64 * 2, bytes),
-                None => {
-                    write_size(name.len() as u64 * 2 + 1, bytes);
-                    bytes.extend_from_slice(name.as_bytes());
-                }
-            }
-            self.write(value, bytes);
         }
     }
 
@@ -110,19 +87,6 @@ impl Known {
         self.words.push(word.clone());
         self.numbers.insert(word, number);
         Some(number)
-    }
-}
-
-fn write_number(number: &Number, bytes: &mut Vec<u8>) {
-    if let Some(natural) = number.as_u64() {
-        bytes.push(NATURAL);
-        write_size(natural, bytes);
-    } else if let Some(negative) = number.as_i64() {
-        bytes.push(NEGATIVE);
-        write_size(!negative.cast_unsigned(), bytes);
-    } else {
-        bytes.push(FLOAT);
-        bytes.extend_from_slice(&number.as_f64().unwrap_or(f64::NAN).to_le_bytes());
     }
 }
 
