@@ -65,7 +65,7 @@ e2e-images: rust
 	@AEGIS_PROFILE=$${AEGIS_PROFILE:-dev} scripts/images target/e2e-images
 
 e2e-program: rust
-	@$(CARGO) build --quiet --locked -p aegis-e2e -p aegis-controller
+	@$(CARGO) build --quiet --locked -p aegis-e2e -p aegis-controller -p kubectl-aegis
 
 rust:
 	@scripts/rust

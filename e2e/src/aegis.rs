@@ -329,14 +329,22 @@ impl Controller {
 /// The controller that is started: from the folder of static binaries that AEGIS_BINARIES names, else the one that was
 /// built beside this program.
 pub fn program() -> anyhow::Result<PathBuf> {
-    const NAME: &str = "aegis-controller";
+    built("aegis-controller")
+}
+
+/// The plugin, from the same place.
+pub fn plugin() -> anyhow::Result<PathBuf> {
+    built("kubectl-aegis")
+}
+
+fn built(name: &str) -> anyhow::Result<PathBuf> {
     if let Some(folder) = std::env::var_os("AEGIS_BINARIES").filter(|folder| !folder.is_empty()) {
-        let program = std::path::absolute(Path::new(&folder).join(NAME))?;
+        let program = std::path::absolute(Path::new(&folder).join(name))?;
         ensure!(program.is_file(), "{} is missing, where AEGIS_BINARIES says that it is", program.display());
         return Ok(program);
     }
-    let program = std::env::current_exe()?.with_file_name(NAME);
-    ensure!(program.is_file(), "{} is missing: `cargo build -p aegis-controller` makes it", program.display());
+    let program = std::env::current_exe()?.with_file_name(name);
+    ensure!(program.is_file(), "{} is missing: `cargo build -p {name}` makes it", program.display());
     Ok(program)
 }
 

@@ -96,7 +96,13 @@ impl std::error::Error for Failure {
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error}");
     let mut told = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
+    for cause in error.chain().skip(1) {
+        if let Some(kube::Error::Api(status)) = cause.downcast_ref::<kube::Error>() {
+            // The rest of it is for programs.
+            eprintln!("  because: {}", status.message);
+            break;
+        }
+        let cause = cause.to_string();
         // Many errors print their own cause; it is not said twice.
         if !told.contains(&cause) {
             eprintln!("  because: {cause}");

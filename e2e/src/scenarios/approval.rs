@@ -1,20 +1,23 @@
 //! Approvals are honest: under the policy of manifest/deploy a person writes no name but their own, and only with the
 //! verb `approve`; and what has nothing to do with approvals is let through as always.
 
-use aegis_crds::AegisAlert;
+use std::path::PathBuf;
+
+use aegis_crds::names::{GUARD_NAME, REJECTION_ANNOTATION};
+use aegis_crds::{AegisAlert, AegisGuard};
 use anyhow::{Context as _, bail, ensure};
-use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
 
 use super::Scenario;
-use crate::aegis::{Aegis, repository};
+use crate::aegis::{Aegis, plugin, repository};
 use crate::cluster::Cluster;
 use crate::wait::until;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "approval",
-    about: "nobody approves under another's name or without the verb approve, by the shipped policy and the real kubectl",
+    about: "nobody approves under another's name or without the verb approve, with kubectl or with the plugin",
     smoke: false,
     parts: &[],
     run: |cluster| Box::pin(async move { run(&cluster).await }),
@@ -62,6 +65,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     who_writes(cluster).await?;
     created(cluster).await?;
     status(cluster).await?;
+    by_the_plugin(cluster).await?;
     aegis.delete().await
 }
 
@@ -154,6 +158,53 @@ async fn status(cluster: &Cluster) -> anyhow::Result<()> {
     let told = kubectl(cluster, "ann", &words).await?;
     ensure!(told.starts_with("7 ") && !told.contains("aegis.io/approval\""), "the alert shows {told}");
     Ok(())
+}
+
+/// The plugin writes what the policy lets through, and tells who may not which verb is missing. The operator may pause,
+/// which the approver may not.
+async fn by_the_plugin(cluster: &Cluster) -> anyhow::Result<()> {
+    let alerts: Api<AegisAlert> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let verdict = json!({"reason": "NeedsApproval", "message": "a person has to approve it", "plan": DIGEST});
+    let patch = Patch::Merge(json!({"status": {"verdict": verdict}}));
+    alerts.patch_status("held", &PatchParams::default(), &patch).await?;
+    let cases: [(&str, &[&str], i32, &str); 9] = [
+        ("cyd", &["approve", "held"], 4, "the verb approve on aegisalerts is missing"),
+        ("cyd", &["reject", "held", "--dry-run=server"], 4, "the verb approve on aegisalerts is missing"),
+        ("dan", &["approve", "held"], 4, "the verbs patch and approve on aegisalerts are needed"),
+        ("ann", &["approve", "held", "--reason", "fine"], 0, "aegisalert.aegis.io/held approved"),
+        ("ann", &["approve", "held"], 0, "ann has approved this plan already"),
+        ("ben", &["reject", "held", "--reason", "no: not now"], 0, "aegisalert.aegis.io/held rejected"),
+        ("ann", &["pause"], 4, "the verbs patch and create on aegisguards are needed"),
+        ("dan", &["pause", "node/node1", "--for", "1h"], 0, "node/node1 paused until"),
+        ("dan", &["resume", "node/node1"], 0, "node/node1 resumed"),
+    ];
+    for (user, words, code, part) in cases {
+        let kubeconfig = as_user(cluster, user)?;
+        let mut command = tokio::process::Command::new(plugin()?);
+        command.args(words).args(["-n", NAMESPACE, "--kubeconfig"]).arg(kubeconfig);
+        let done = command.kill_on_drop(true).output().await?;
+        let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.code() == Some(code), "{user} {words:?} ends with {:?}: {told}", done.status.code());
+        ensure!(told.contains(part), "{user} {words:?} is told {told}, which lacks {part:?}");
+    }
+    let guard: Api<AegisGuard> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let guard = guard.get(GUARD_NAME).await?;
+    ensure!(guard.spec.pauses.is_empty() && guard.spec.resumed.contains_key("node/node1"), "the guard is {guard:?}");
+    let alert = alerts.get("held").await?;
+    let rejection = alert.annotations().get(REJECTION_ANNOTATION).map(String::as_str).unwrap_or_default();
+    ensure!(rejection == format!("{DIGEST} by ben: no: not now"), "the rejection reads {rejection:?}");
+    Ok(())
+}
+
+/// The administrator's kubeconfig with another user in its place.
+fn as_user(cluster: &Cluster, user: &str) -> anyhow::Result<PathBuf> {
+    let mut kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(cluster.kubeconfig())?)?;
+    let login =
+        kubeconfig.pointer_mut("/users/0/user").and_then(Value::as_object_mut).context("nobody's kubeconfig")?;
+    login.insert("as".to_owned(), json!(user));
+    let file = cluster.machine.folder().join(format!("as-{user}.kubeconfig"));
+    std::fs::write(&file, kubeconfig.to_string())?;
+    Ok(file)
 }
 
 /// Runs kubectl in the namespace as that user; the administrator is nobody else.
