@@ -18,7 +18,8 @@ use crate::alert::{Memory, Stages};
 use crate::cache::{self, Alerts, Rules, Source, Templates};
 use crate::clock::Clock;
 use crate::events::{Note, Recorder, Weight};
-use crate::executors::{Jobs, OptedOut, Workflows};
+use crate::executors::{Jobs, Workflows};
+use crate::guard::{Desk, View};
 use crate::leader::{Leadership, Term};
 use crate::metrics::Metrics;
 use crate::patience::Patience;
@@ -71,8 +72,10 @@ pub struct Lead {
     pub workflows: Workflows,
     /// The Jobs that we made.
     pub jobs: Jobs,
-    /// The nodes to leave alone.
-    pub opted_out: OptedOut,
+    /// What the gates are shown.
+    pub view: View,
+    /// Where places in the book are taken.
+    pub desk: Desk,
     /// Whether a controller of an earlier version is still there.
     pub takeover: Takeover,
     /// Endings that no rule or template counts yet.
@@ -103,6 +106,17 @@ impl Failure {
         match self {
             Self::Api(kube::Error::Api(status)) => Some(status.code),
             Self::Api(_) | Self::NoAnswer(_) | Self::NotLeading => None,
+        }
+    }
+
+    /// The same failure for another one who waited for the same request.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::NotLeading => Self::NotLeading,
+            Self::NoAnswer(limit) => Self::NoAnswer(*limit),
+            Self::Api(kube::Error::Api(status)) => Self::Api(kube::Error::Api(status.clone())),
+            Self::Api(_) => Self::NoAnswer(Duration::ZERO),
         }
     }
 

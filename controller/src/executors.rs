@@ -1,7 +1,7 @@
 //! What runs an alert's action: Argo's Workflows and Kubernetes' own Jobs, as far as decisions need to see them.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
@@ -57,8 +57,6 @@ pub type OldPods = Objects<PartialObjectMeta<Pod>>;
 pub type Workflows = Objects<PartialObjectMeta<Workflow>>;
 /// Our Jobs, by the name of their alert.
 pub type Jobs = Objects<Job>;
-/// The nodes that Aegis leaves alone.
-pub type OptedOut = Objects<PartialObjectMeta<Node>>;
 
 /// The selector of what we made.
 pub fn ours() -> String {
@@ -68,11 +66,6 @@ pub fn ours() -> String {
 /// The selector of what others made.
 pub fn not_ours() -> String {
     format!("{}!={}", names::MANAGED_BY_LABEL, names::MANAGED_BY)
-}
-
-/// The selector of the nodes that opted out.
-pub fn opted_out() -> String {
-    format!("{}=true", names::OPT_OUT_LABEL)
 }
 
 impl Kept for PartialObjectMeta<Workflow> {
@@ -99,15 +92,6 @@ impl Kept for Job {
 
     fn index(&self) -> Option<String> {
         owner_name(&self.metadata)
-    }
-}
-
-impl Kept for PartialObjectMeta<Node> {
-    const KIND: &'static str = "Node";
-
-    fn trim(&mut self) {
-        self.types = None;
-        keep_name(&mut self.metadata);
     }
 }
 

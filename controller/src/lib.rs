@@ -10,6 +10,7 @@ pub mod context;
 pub mod definition;
 pub mod events;
 pub mod executors;
+pub mod guard;
 pub mod ingest;
 pub mod leader;
 pub mod metrics;

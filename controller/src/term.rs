@@ -1,8 +1,9 @@
 //! What a leader does, from the day it takes the Lease to the day it loses it or gives it back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use aegis_crds::AegisOpsTemplate;
+use aegis_crds::{AegisGuard, AegisOpsTemplate};
 use aegis_engine::plan::TemplateBook;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Node;
@@ -17,9 +18,13 @@ use crate::cache::{self, Objects, Source, Templates};
 use crate::context::{self, Context, Lead};
 use crate::definition;
 use crate::executors::{self, Workflow};
+use crate::guard::{Desk, View};
 use crate::leader::Term;
 use crate::takeover::{self, Takeover};
 use crate::tally;
+
+/// For how long the AegisGuard is waited for.
+const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does a leader's work until `stop`; then finishes what is in hand.
 ///
@@ -67,8 +72,10 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
     let jobs: Source<DeserializeGuard<Job>> =
         Source::labelled(Api::namespaced(client.clone(), publish), executors::ours());
     let jobs = Objects::start(vec![jobs], &options, metrics, feeds);
-    let nodes: Source<PartialObjectMeta<Node>> = Source::labelled(Api::all(client.clone()), executors::opted_out());
-    let opted_out = Objects::start(vec![nodes], &options, metrics, feeds);
+    let nodes: Source<DeserializeGuard<Node>> = Api::all(client.clone()).into();
+    let nodes = Objects::start(vec![nodes], &options, metrics, feeds);
+    let guards: Source<DeserializeGuard<AegisGuard>> = Api::namespaced(client.clone(), publish).into();
+    let guards = Objects::start(vec![guards], &context::telling::<AegisGuard>(events), metrics, feeds);
     let old_pods = Objects::start(vec![takeover::old_pods(client, publish)], &options, metrics, feeds);
     let templates = context::sources::<DeserializeGuard<AegisOpsTemplate>>(client, &namespaces);
     let telling = context::telling::<AegisOpsTemplate>(events);
@@ -79,7 +86,9 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
         context.rules.refresh(),
         workflows.until_ready(),
         jobs.until_ready(),
-        opted_out.until_ready(),
+        nodes.until_ready(),
+        // Without its definition nothing but recovery begins; that is no reason not to follow what has begun.
+        async { drop(tokio::time::timeout(GUARD_PATIENCE, guards.until_ready()).await) },
         async {
             // What an earlier version's controller stored last is listed after its pods were.
             old_pods.until_ready().await;
@@ -93,7 +102,8 @@ async fn begin(context: Context, term: Term, feeds: &CancellationToken) -> Lead 
         templates,
         workflows,
         jobs,
-        opted_out,
+        view: View::new(publish, guards, nodes),
+        desk: Desk::default(),
         takeover: Takeover::new(old_pods),
         counts: tally::Counts::default(),
         memory: alert::Memory::default(),

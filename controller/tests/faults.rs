@@ -358,7 +358,7 @@ async fn replicas_that_are_replaced_one_after_the_other_lose_nothing_and_double_
     };
     let send = async {
         for number in 0..INCIDENTS {
-            let body = objects::alert("NodeHasEmergencyEvent", "Firing", &format!("f{number}")).to_string();
+            let body = objects::alert_of(number).to_string();
             let mut attempt = number;
             until("it is taken", async || {
                 attempt += 1;

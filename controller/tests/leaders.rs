@@ -118,8 +118,7 @@ async fn a_leader_that_does_not_hear_that_it_was_replaced_makes_no_second_action
     world.leads(SECOND).await;
 
     let _simulator = world.cluster.simulate(SimulatorOptions::default());
-    let bodies: Vec<_> =
-        (0..INCIDENTS).map(|number| objects::alert("NodeHasEmergencyEvent", "Firing", &format!("f{number}"))).collect();
+    let bodies: Vec<_> = (0..INCIDENTS).map(objects::alert_of).collect();
     // Each leader stores some, and acts on those before it hears of the other's.
     join_all(bodies.iter().enumerate().map(async |(number, body)| {
         let both = [&first, &second];
@@ -150,7 +149,7 @@ async fn a_leader_that_was_suspended_does_not_act_on_what_it_missed() {
     let creates = Match::any().component(FIRST).verb(Verb::Create).resource("workflows");
     let silent = faults.add(Rule::new(creates, Action::Hang).times(1));
     for number in 0..INCIDENTS {
-        first.send("/alert", objects::alert("NodeHasEmergencyEvent", "Firing", &format!("f{number}"))).await;
+        first.send("/alert", objects::alert_of(number)).await;
     }
     silent.reached(1).await;
     faults.break_watches(&Match::any().component(FIRST), WatchBreak::Freeze);

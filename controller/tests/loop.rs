@@ -58,7 +58,7 @@ async fn a_rule_that_is_recorded_is_in_force() {
 
 /// The whole cost of an alert that a rule matches, whose Workflow is seen in every phase, and succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_becomes_a_workflow_and_a_true_status_in_six_writes_without_a_read() {
+async fn an_alert_becomes_a_workflow_and_a_true_status_in_eight_writes_and_three_reads() {
     let cluster = seeded().await;
     let controller = Controller::start(&cluster).await;
     until("rule and template are recorded", async || {
@@ -97,12 +97,15 @@ async fn an_alert_becomes_a_workflow_and_a_true_status_in_six_writes_without_a_r
     let writes = |resource: &str| log.matching(&ours().writes().resource(resource)).len();
     assert_eq!(writes("aegisalerts"), 4, "{:#?}", log.matching(&ours().writes().resource("aegisalerts")));
     assert_eq!(writes("workflows"), 2, "{:#?}", log.matching(&ours().writes().resource("workflows")));
+    assert_eq!(writes("aegisguards"), 2, "{:#?}", log.matching(&ours().writes().resource("aegisguards")));
+    assert_eq!(writes("nodes"), 0, "the node is as it was");
     let reads: Vec<_> = [Verb::Get, Verb::List]
         .into_iter()
         .flat_map(|verb| log.matching(&ours().verb(verb)))
         .filter(|entry| entry.request.resource != "leases")
+        .map(|entry| entry.request.resource)
         .collect();
-    assert_eq!(reads, [], "nothing is read on the way to success");
+    assert_eq!(reads, ["aegisalerts", "nodes", "nodes"], "alert and node right before, the node right after");
     let told = until("both Events are told", async || {
         let events = [cluster.events_on("AegisAlert").await, cluster.events_on("Node").await];
         if events.iter().all(|events| !events.is_empty()) { Ok(events) } else { Err(events) }
@@ -289,7 +292,7 @@ async fn an_error_during_creation_is_told_once_and_tried_again() {
         let fault = cluster.sandbox.faults().add(Rule::new(creates.clone(), Action::Status(code, None)).times(3));
         let controller = Controller::start(&cluster).await;
         let _simulator = cluster.simulate(SimulatorOptions::default());
-        controller.send("/default/alert", objects::alert("NodeHasEmergencyEvent", "Firing", &format!("f{code}"))).await;
+        controller.send("/default/alert", objects::alert_of(usize::from(code))).await;
         until("it acts in the end", async || {
             let alerts = cluster.all_alerts().await;
             let done = alerts.iter().filter(|alert| reads(alert).1 == "Succeeded").count();
@@ -414,7 +417,7 @@ async fn two_leaders_at_once_make_no_second_action() {
     let other = Controller::with(&cluster, leader("other")).await;
     let _simulator = cluster.simulate(slowly());
     for number in 0..20 {
-        let body = objects::alert("NodeHasEmergencyEvent", "Firing", &format!("f{number}"));
+        let body = objects::alert_of(number);
         let taker = if number % 2 == 0 { &one } else { &other };
         taker.send("/default/alert", body).await;
     }

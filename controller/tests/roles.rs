@@ -21,7 +21,7 @@ use aegis_sandbox::agent::SimulatorOptions;
 use aegis_sandbox::{Action, Entry, Match, Options, Rule, Verb};
 use clap::CommandFactory;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod};
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -110,6 +110,8 @@ async fn whole_life() -> Vec<Entry> {
 
     let mut brief = settings();
     brief.alert.ttl_after_success = Duration::from_secs(1);
+    // Nobody has written a policy.
+    cluster.guards().delete("aegis", &Default::default()).await.unwrap();
     let leader = Controller::with(&cluster, brief.clone()).await;
     until("rules and templates are recorded", async || {
         let rules = cluster.rules().list(&Default::default()).await.unwrap().items;
@@ -124,9 +126,15 @@ async fn whole_life() -> Vec<Entry> {
     for resource in ["aegisalertopsrules", "aegisopstemplates"] {
         faults.add(Rule::new(ours(Verb::Patch, resource), Action::Status(409, None)).times(1));
     }
+    // Another leader takes a place at the same time; and the action cordons its node.
+    faults.add(Rule::new(ours(Verb::Patch, "aegisguards"), Action::Status(409, None)).times(1));
+    leader.send("/default/alert", seed_alert()).await;
+    let workflow = until("the action is made", async || cluster.all_workflows().await.pop().ok_or(())).await;
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    nodes.cordon("dev1").await.unwrap();
+    cluster.set_phase(&workflow.name_any(), "Succeeded", "").await;
     {
         let _well = cluster.simulate(SimulatorOptions::default());
-        leader.send("/default/alert", seed_alert()).await;
         ended(&cluster, "NodeHasEmergencyEvent", "Succeeded").await;
         until("the ending is counted on both", async || {
             let rule = cluster.rules().get("nodehasemergencyevent").await.unwrap().status.unwrap().trigger_status;

@@ -159,7 +159,7 @@ impl Storm {
 
     /// Sends the body of an incident 3 to 9 times at once, each to any replica, and each until it is taken.
     async fn tell(&self, client: &reqwest::Client, incident: usize, replicas: &[Controller]) -> Told {
-        let mut body = objects::alert("NodeHasEmergencyEvent", "Firing", &format!("f{incident}"));
+        let mut body = objects::alert_of(incident);
         if (self.starts)(incident) {
             body["startsAt"] = json!("2026-11-22T11:43:28.416923757Z");
         }

@@ -91,15 +91,17 @@ async fn leave(cluster: &Cluster, what: &Left) -> AegisAlert {
 }
 
 fn old_alert(name: &str) -> Value {
+    // On one node one action goes on at a time.
+    let node = format!("node-of-{name}");
     json!({
         "apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlert",
         "metadata": {"name": name, "namespace": NAMESPACE, "labels": {
             "alert-source-type": "Default", "alert-type": "NodeHasEmergencyEvent", "alert-status": "Firing",
-            "fingerprint": format!("f-{name}"), "node": "dev1",
+            "fingerprint": format!("f-{name}"), "node": node,
         }},
         "spec": {
             "source": "Default", "type": "NodeHasEmergencyEvent", "status": "Firing",
-            "involvedObject": {"kind": "Node", "name": "dev1"}, "detials": {"node": "dev1"},
+            "involvedObject": {"kind": "Node", "name": node}, "detials": {"node": node},
         },
     })
 }
@@ -348,7 +350,9 @@ async fn nothing_is_begun_while_a_pod_of_an_earlier_version_is_there() {
         // The watch of pods may lag behind the creation of this one, and then the alert acts: another one is sent.
         let number = cluster.all_alerts().await.len();
         let fingerprint = format!("late-{number}");
-        controller.send("/default/alert", objects::alert("NodeHasEmergencyEvent", "Firing", &fingerprint)).await;
+        controller
+            .send("/default/alert", objects::alert_on(&fingerprint, "NodeHasEmergencyEvent", "Firing", &fingerprint))
+            .await;
         let told = until("it is judged", async || {
             let alerts = cluster.all_alerts().await;
             let alert = alerts.into_iter().find(|alert| alert.spec.fingerprint.as_ref() == Some(&fingerprint));

@@ -44,6 +44,7 @@ impl<'a> Aegis<'a> {
             let text = text.replace("namespace: monitoring", &format!("namespace: {namespace}"));
             cluster.apply(namespace, &text).await?;
         }
+        cluster.apply(namespace, include_str!("scenarios/data/guard.yaml")).await?;
         Ok(aegis)
     }
 

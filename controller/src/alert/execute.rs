@@ -1,6 +1,9 @@
 //! Act: the only place that creates, stops or lets go of a Workflow or Job, and the only one that deletes an alert.
 
 use aegis_crds::AegisAlert;
+use aegis_crds::names::BEFORE_ANNOTATION;
+use aegis_engine::guard::Place;
+use aegis_engine::guard::changes::Picture;
 use aegis_engine::plan::{ActionPatch, Remedy, SeenAction, Snapshot, Step, TroubleKind};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
@@ -10,6 +13,7 @@ use tracing::{info, warn};
 use super::{actions, gather};
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
+use crate::guard::{self, Seen, Turned};
 
 /// Everything that a plan asked for before this status was carried out: it may be written now. Only [`carry_out`]
 /// makes one, so that status never claims what did not happen.
@@ -93,6 +97,9 @@ pub enum Error {
         /// Why.
         source: Failure,
     },
+    /// A place was to be taken or given back.
+    #[error("could not write the book of the guard")]
+    Book(#[source] Failure),
     /// The alert was to be deleted.
     #[error("could not delete the alert")]
     Delete(#[source] Failure),
@@ -102,7 +109,7 @@ impl Error {
     /// What the API server or the connection to it did.
     pub fn failure(&self) -> &Failure {
         match self {
-            Self::Look(source) | Self::Delete(source) => source,
+            Self::Look(source) | Self::Delete(source) | Self::Book(source) => source,
             Self::ReadHolder { source, .. } | Self::Create { source, .. } | Self::Change { source, .. } => source,
         }
     }
@@ -116,6 +123,7 @@ pub async fn carry_out(
     steps: &mut impl Iterator<Item = Step>,
     acted: &mut bool,
 ) -> Result<Progress, Error> {
+    let mut before = None;
     for step in steps {
         match step {
             Step::Look(look) => {
@@ -123,7 +131,34 @@ pub async fn carry_out(
                 return Ok(Progress::Replan);
             }
             Step::WriteStatus(patch) => return Ok(Progress::Tell(Done { patch })),
-            Step::Create(remedy) => return create(lead, seen, *remedy).await,
+            Step::Claim(request) => match lead.desk.claim(&request).await {
+                Ok(()) => {}
+                Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
+                Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
+                    seen.guard = lead.view.guard();
+                    seen.others_first = matches!(turned, Turned::OthersFirst);
+                    return Ok(Progress::Replan);
+                }
+            },
+            Step::Adopt(request) => {
+                if let Err(Turned::Failed(failure)) = lead.desk.adopt(&request).await {
+                    return Err(Error::Book(failure));
+                }
+                seen.guard = lead.view.guard();
+                *acted = true;
+            }
+            Step::LastLook(look) => match guard::last_look(lead, seen, &look).await.map_err(Error::Look)? {
+                Seen::AsPlanned(picture) => before = picture,
+                Seen::Otherwise => return Ok(Progress::Replan),
+                Seen::Gone => return Ok(Progress::Deleted),
+            },
+            Step::GiveBack(back) => {
+                let namespace = seen.alert.namespace().unwrap_or_default();
+                guard::give_back(lead, &namespace, &back).await.map_err(Error::Book)?;
+                seen.guard = lead.view.guard();
+                *acted = true;
+            }
+            Step::Create(remedy) => return create(lead, seen, *remedy, before).await,
             Step::Stop(patch) => {
                 info!(action = %patch.name, "stopping {} {}", patch.kind, patch.name);
                 if !change(lead, seen, &patch, "stop").await? {
@@ -145,14 +180,19 @@ pub async fn carry_out(
     Ok(Progress::Complete)
 }
 
-async fn create(lead: &Lead, seen: &mut Snapshot, remedy: Remedy) -> Result<Progress, Error> {
+async fn create(lead: &Lead, seen: &mut Snapshot, remedy: Remedy, before: Option<Picture>) -> Result<Progress, Error> {
     let digest = remedy.digest();
+    let place = Place { uid: seen.alert.uid().unwrap_or_default(), phase: remedy.phase, attempt: remedy.attempt };
     let Remedy { kind, namespace, name, object, .. } = remedy;
     let trouble = |kind, message: String| Ok(Progress::Trouble(Obstacle { kind, message, digest: digest.clone() }));
-    let object: DynamicObject = match serde_json::from_value(object) {
+    let mut object: DynamicObject = match serde_json::from_value(object) {
         Ok(object) => object,
         Err(error) => return trouble(TroubleKind::Rejected, error.to_string()),
     };
+    if let Some(before) = before {
+        object.annotations_mut().insert(BEFORE_ANNOTATION.to_owned(), before.to_text());
+        lead.desk.remember(place, before);
+    }
     let api = actions::api(&lead.context.client, kind, &namespace);
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match lead.request(api.create(&parameters, &object)).await {

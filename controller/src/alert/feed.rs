@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aegis_crds::AegisAlert;
 use aegis_engine::guard::Reason;
@@ -11,12 +12,15 @@ use kube::Resource;
 use super::probe;
 use crate::cache::{Book, Changes, Compiled, Kept, Key, Objects};
 use crate::context::Lead;
+use crate::guard;
 use crate::queue::{Lane, Queue};
 
 /// Alerts of one fingerprint that are looked at together; a fingerprint with more is not one incident's.
 const MOST_SIBLINGS: usize = 64;
 /// How many objects are gone through in one go.
 const AT_ONCE: usize = 64;
+/// How often it is looked whether approvals can be trusted.
+const APPROVALS: Duration = Duration::from_secs(30);
 
 /// Feeds the queue until it is dropped. It begins with every alert.
 pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
@@ -29,6 +33,7 @@ pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
         rules.follow(lead, queue),
         templates.follow(lead, queue),
         opted_out(lead, queue),
+        approvals(lead, queue),
         old_controller(lead, queue),
         missing_kinds(lead, queue),
     );
@@ -159,11 +164,29 @@ impl<'a, B: Book> Definitions<'a, B> {
     }
 }
 
+/// Wakes what was kept from a node when the nodes that are opted out are others.
 async fn opted_out(lead: &Lead, queue: &Queue<Key>) {
-    let mut changes = lead.opted_out.subscribe();
+    let mut changes = lead.view.fleet_changes();
+    let mut known = lead.view.guard().fleet.opted_out().clone();
     loop {
-        drain(&mut changes).await;
-        wake(lead, queue, |reason| reason == Reason::OptedOut).await;
+        if changes.changed().await.is_err() {
+            return;
+        }
+        let now = lead.view.guard().fleet.opted_out().clone();
+        if now != known {
+            known = now;
+            wake(lead, queue, |reason| reason == Reason::OptedOut).await;
+        }
+    }
+}
+
+/// Wakes what waits for an approval when approvals begin to be trusted, or are no longer.
+async fn approvals(lead: &Lead, queue: &Queue<Key>) {
+    loop {
+        if lead.view.set_approvals(guard::approvals(lead).await) {
+            wake(lead, queue, |reason| reason == Reason::NeedsApproval).await;
+        }
+        tokio::time::sleep(APPROVALS).await;
     }
 }
 
@@ -174,11 +197,6 @@ async fn old_controller(lead: &Lead, queue: &Queue<Key>) {
         wake(lead, queue, |reason| reason == Reason::OldController).await;
         lead.takeover.begun().await;
     }
-}
-
-async fn drain(changes: &mut Changes) {
-    changes.next().await;
-    while changes.try_next().is_some() {}
 }
 
 async fn missing_kinds(lead: &Lead, queue: &Queue<Key>) {

@@ -25,10 +25,13 @@ use tracing::{debug, warn};
 use crate::cache::Key;
 use crate::clock::Clock;
 use crate::context::{Failure, Lead};
+use crate::guard;
 use crate::queue::Queue;
 use execute::Progress;
 use report::Told;
 
+pub use actions::{api as action_api, held};
+pub use gather::fresh;
 pub use memory::Memory;
 pub use stages::Stages;
 
@@ -76,8 +79,13 @@ pub async fn drive(lead: Arc<Lead>, stop: CancellationToken) {
     for _ in 0..lead.context.settings.workers {
         workers.spawn(work(lead.clone(), queue.clone(), stop.clone()));
     }
-    stop.run_until_cancelled(feed::follow(&lead, &queue)).await;
+    let desk = {
+        let (lead, queue, stop) = (lead.clone(), queue.clone(), stop.clone());
+        tokio::spawn(async move { guard::keep(&lead, &queue, &stop).await })
+    };
+    stop.run_until_cancelled(Box::pin(feed::follow(&lead, &queue))).await;
     while workers.join_next().await.is_some() {}
+    desk.abort();
     if lead.is_terminating().await {
         let_go(&lead).await;
     }
@@ -121,13 +129,23 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
             execute::release_orphan(lead, key, &action).await?;
         }
     }
-    let Some(alert) = alert else { return Ok(Next::Gone) };
+    guard::drop_claims(lead, key, uid.as_deref()).await.map_err(execute::Error::Book)?;
+    let Some(alert) = alert else {
+        lead.desk.leave(key);
+        return Ok(Next::Gone);
+    };
     report::settle_doubt(lead, &alert);
     let Some(mut seen) = gather::snapshot(lead, key, lead.memory.trouble(&alert)) else { return Ok(Next::Gone) };
 
     for _ in 0..ROUNDS {
         let plan = plan(&seen, lead.context.clock.now());
         debug!(alert = %key, "alert {key}: {:?}", plan.decision);
+        match (&plan.decision, &plan.request) {
+            (Decision::Hold(refusal), Some(request)) if refusal.reason.is_standing() => {
+                lead.desk.wait(key, request.clone());
+            }
+            _ => lead.desk.leave(key),
+        }
         let kind = match &plan.decision {
             Decision::Start(remedy) => Some(remedy.kind),
             _ => None,

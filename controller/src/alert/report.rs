@@ -180,13 +180,14 @@ fn held(lead: &Lead, alert: &AegisAlert, word: &str, message: &str) {
     info!(alert = %name, reason = word, "alert {name} leads to no action now: {message}");
     let Some(reason) = Reason::parse(word) else { return };
     lead.context.metrics.held(reason.as_str());
-    if is_trouble(reason) {
-        note(lead, events::alert(alert), Weight::Warning, reason.as_str(), message.to_owned());
+    if let Some(weight) = weight(reason) {
+        note(lead, events::alert(alert), weight, reason.as_str(), message.to_owned());
     }
 }
 
-/// Whether somebody has to mend something before the alert can be acted on.
-fn is_trouble(reason: Reason) -> bool {
+/// What an Event about it weighs: a warning where somebody has to do something before the alert can be acted on, none
+/// where its status says all that there is to know.
+fn weight(reason: Reason) -> Option<Weight> {
     match reason {
         Reason::BrokenRule
         | Reason::NoTemplate
@@ -196,7 +197,23 @@ fn is_trouble(reason: Reason) -> bool {
         | Reason::Rejected
         | Reason::Forbidden
         | Reason::CreateFailed
-        | Reason::OldController => true,
+        | Reason::OldController
+        | Reason::NoPolicy
+        | Reason::NeedsPerson
+        | Reason::NeedsApproval
+        | Reason::NotOurs
+        | Reason::BreakerOpen => Some(Weight::Warning),
+        Reason::Paused
+        | Reason::Frozen
+        | Reason::OutsideWindow
+        | Reason::TargetBusy
+        | Reason::Cordoned
+        | Reason::CoolingDown
+        | Reason::BudgetFull
+        | Reason::TooManyNodesOut
+        | Reason::Declined
+        | Reason::TargetGone
+        | Reason::Observed => Some(Weight::Normal),
         Reason::NoRule
         | Reason::OptedOut
         | Reason::Stale
@@ -207,7 +224,7 @@ fn is_trouble(reason: Reason) -> bool {
         | Reason::NoRuleForResolved
         | Reason::Superseded
         | Reason::NewerIncident
-        | Reason::Duplicate => false,
+        | Reason::Duplicate => None,
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aegis_controller::clock::Clock;
 use aegis_controller::{Metrics, Settings};
-use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisGuard, AegisOpsTemplate};
 use aegis_sandbox::agent::{Simulator, SimulatorOptions};
 use aegis_sandbox::{Match, Options, Sandbox};
 use k8s_openapi::api::core::v1::Event;
@@ -50,7 +50,29 @@ impl Cluster {
     pub async fn with(options: Options) -> Self {
         let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
         let client = sandbox.client_as("test");
-        Self { sandbox, client }
+        let cluster = Self { sandbox, client };
+        cluster.lift_limits().await;
+        cluster
+    }
+
+    /// Tests that are not about budgets have none to run into; those that are write a policy of their own.
+    async fn lift_limits(&self) {
+        let most = json!({
+            "budgets": {"unfinished": 10_000, "unfinishedPerRule": 10_000, "nodesOut": {"percent": 100}},
+            "breaker": {"actions": 100_000, "within": "1m"},
+            "retries": {"wait": "1ms", "longestWait": "1ms", "attempts": 100},
+        });
+        let guard = AegisGuard::new("aegis", serde_json::from_value(most).unwrap());
+        match self.guards().create(&PostParams::default(), &guard).await {
+            Ok(_) => {}
+            // A cluster of an earlier version.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub fn guards(&self) -> Api<AegisGuard> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
     /// Ends Workflows and Jobs as a cluster would.

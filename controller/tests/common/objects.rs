@@ -89,11 +89,21 @@ pub fn seed_resolved() -> Value {
 
 /// A body for /default/alert about node dev1.
 pub fn alert(type_: &str, status: &str, fingerprint: &str) -> Value {
+    alert_on("dev1", type_, status, fingerprint)
+}
+
+/// A firing alert of the seed's type about a node of its own, since on one node one action goes on at a time.
+pub fn alert_of(incident: usize) -> Value {
+    alert_on(&format!("node-{incident}"), "NodeHasEmergencyEvent", "Firing", &format!("f{incident}"))
+}
+
+/// A body for /default/alert about a node.
+pub fn alert_on(node: &str, type_: &str, status: &str, fingerprint: &str) -> Value {
     json!({
         "type": type_,
         "status": status,
-        "involvedObject": {"Kind": "Node", "Name": "dev1"},
-        "details": {"startAt": "2022021122", "node": "dev1"},
+        "involvedObject": {"Kind": "Node", "Name": node},
+        "details": {"startAt": "2022021122", "node": node},
         "fingerprint": fingerprint,
     })
 }

@@ -59,6 +59,38 @@ pub enum Reason {
     EarlierAction,
     /// A controller of an earlier version may still act.
     OldController,
+    /// A person paused it, its rule, or everything.
+    Paused,
+    /// A freeze window is open.
+    Frozen,
+    /// No maintenance window is open.
+    OutsideWindow,
+    /// Another action works on the same target.
+    TargetBusy,
+    /// Somebody else cordoned the node.
+    Cordoned,
+    /// It would put back what somebody else did.
+    NotOurs,
+    /// The last action of the rule on the target ended too short a time ago.
+    CoolingDown,
+    /// Actions of the rule on the target failed so often that a person has to look.
+    NeedsPerson,
+    /// As many actions are under way as may be.
+    BudgetFull,
+    /// As many nodes are out as may be.
+    TooManyNodesOut,
+    /// So many actions began lately that all further ones are held back.
+    BreakerOpen,
+    /// A person has to approve it first.
+    NeedsApproval,
+    /// A person declined it.
+    Declined,
+    /// The policy cannot be read.
+    NoPolicy,
+    /// The node or pod is not the one that the alert was about.
+    TargetGone,
+    /// Its rule only observes.
+    Observed,
     /// It is marked as a test.
     TestAlert,
     /// The whole controller only says what it would do.
@@ -98,6 +130,13 @@ impl Refusal {
             ..VerdictStatus::default()
         }
     }
+
+    /// The refusal, to be looked at again at that time.
+    #[must_use]
+    pub fn until(mut self, next_try: Option<Timestamp>) -> Self {
+        self.next_try = next_try;
+        self
+    }
 }
 
 impl Judgement {
@@ -110,18 +149,23 @@ impl Judgement {
         &self.0
     }
 
+    /// Every refusal with its gate, in their order.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, &Refusal)> {
+        self.0.iter().filter_map(|finding| match &finding.verdict {
+            Verdict::Clear => None,
+            Verdict::Refuse(refusal) => Some((finding.gate, refusal)),
+        })
+    }
+
     /// The first refusal; `None` if all gates are clear.
     pub fn refusal(&self) -> Option<&Refusal> {
-        self.0.iter().find_map(|finding| match &finding.verdict {
-            Verdict::Clear => None,
-            Verdict::Refuse(refusal) => Some(refusal),
-        })
+        self.refusals().next().map(|(_, refusal)| refusal)
     }
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 36] = [
         Self::NoRule,
         Self::BrokenRule,
         Self::NoTemplate,
@@ -131,6 +175,22 @@ impl Reason {
         Self::Stale,
         Self::EarlierAction,
         Self::OldController,
+        Self::Paused,
+        Self::Frozen,
+        Self::OutsideWindow,
+        Self::TargetBusy,
+        Self::Cordoned,
+        Self::NotOurs,
+        Self::CoolingDown,
+        Self::NeedsPerson,
+        Self::BudgetFull,
+        Self::TooManyNodesOut,
+        Self::BreakerOpen,
+        Self::NeedsApproval,
+        Self::Declined,
+        Self::NoPolicy,
+        Self::TargetGone,
+        Self::Observed,
         Self::TestAlert,
         Self::DryRun,
         Self::ExecutorMissing,
@@ -156,6 +216,22 @@ impl Reason {
             Self::Stale => "Stale",
             Self::EarlierAction => "EarlierAction",
             Self::OldController => "OldController",
+            Self::Paused => "Paused",
+            Self::Frozen => "Frozen",
+            Self::OutsideWindow => "OutsideWindow",
+            Self::TargetBusy => "TargetBusy",
+            Self::Cordoned => "Cordoned",
+            Self::NotOurs => "NotOurs",
+            Self::CoolingDown => "CoolingDown",
+            Self::NeedsPerson => "NeedsPerson",
+            Self::BudgetFull => "BudgetFull",
+            Self::TooManyNodesOut => "TooManyNodesOut",
+            Self::BreakerOpen => "BreakerOpen",
+            Self::NeedsApproval => "NeedsApproval",
+            Self::Declined => "Declined",
+            Self::NoPolicy => "NoPolicy",
+            Self::TargetGone => "TargetGone",
+            Self::Observed => "Observed",
             Self::TestAlert => "TestAlert",
             Self::DryRun => "DryRun",
             Self::ExecutorMissing => "ExecutorMissing",
@@ -182,13 +258,56 @@ impl Reason {
             Self::BrokenRule => TriggerStatus::RuleErrorFound,
             Self::NoTemplate => TriggerStatus::TemplateNotFound,
             Self::BadTemplate | Self::BadAlert => TriggerStatus::TemplateInvalid,
-            Self::OptedOut | Self::Stale | Self::EarlierAction | Self::OldController => TriggerStatus::Held,
-            Self::TestAlert | Self::DryRun => TriggerStatus::DryRun,
+            Self::OptedOut
+            | Self::Stale
+            | Self::EarlierAction
+            | Self::OldController
+            | Self::Paused
+            | Self::Frozen
+            | Self::OutsideWindow
+            | Self::TargetBusy
+            | Self::Cordoned
+            | Self::NotOurs
+            | Self::CoolingDown
+            | Self::NeedsPerson
+            | Self::BudgetFull
+            | Self::TooManyNodesOut
+            | Self::BreakerOpen
+            | Self::NeedsApproval
+            | Self::Declined
+            | Self::NoPolicy
+            | Self::TargetGone => TriggerStatus::Held,
+            Self::TestAlert | Self::DryRun | Self::Observed => TriggerStatus::DryRun,
             Self::ExecutorMissing | Self::Rejected | Self::Forbidden | Self::CreateFailed => {
                 TriggerStatus::TriggerFailed
             }
             Self::Resolved | Self::Superseded | Self::NewerIncident | Self::Duplicate => TriggerStatus::Withdrawn,
         }
+    }
+
+    /// Whether it lies in what stands around the action, so that a change of the AegisGuard, of the nodes, or the end of
+    /// another action may lift it.
+    pub fn is_standing(self) -> bool {
+        matches!(
+            self,
+            Self::NoPolicy
+                | Self::Paused
+                | Self::Frozen
+                | Self::OutsideWindow
+                | Self::TargetBusy
+                | Self::Cordoned
+                | Self::NotOurs
+                | Self::CoolingDown
+                | Self::NeedsPerson
+                | Self::BudgetFull
+                | Self::TooManyNodesOut
+                | Self::BreakerOpen
+        )
+    }
+
+    /// Whether the action is only shown.
+    pub fn is_rehearsal(self) -> bool {
+        self.trigger_status() == TriggerStatus::DryRun
     }
 
     /// Whether the alert is never acted on again once this stands in its status.
@@ -204,6 +323,22 @@ impl Reason {
             | Self::Stale
             | Self::EarlierAction
             | Self::OldController
+            | Self::Paused
+            | Self::Frozen
+            | Self::OutsideWindow
+            | Self::TargetBusy
+            | Self::Cordoned
+            | Self::NotOurs
+            | Self::CoolingDown
+            | Self::NeedsPerson
+            | Self::BudgetFull
+            | Self::TooManyNodesOut
+            | Self::BreakerOpen
+            | Self::NeedsApproval
+            | Self::Declined
+            | Self::NoPolicy
+            | Self::TargetGone
+            | Self::Observed
             | Self::TestAlert
             | Self::DryRun
             | Self::ExecutorMissing

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_crds::alert::{AlertStatus, TriggerStatus};
 use aegis_crds::names;
-use jiff::Timestamp;
+use aegis_crds::rule::{Mode, RuleApproval};
+use jiff::{SignedDuration, Timestamp};
 
 use super::action::ActionKind;
 use super::ledger::{self, Ledger};
 use super::remedy::{self, Naming, Remedy};
 use super::snapshot::{Snapshot, TroubleKind};
-use super::{Decision, Look, Rest, family, later};
-use crate::guard::{self, Case, Judgement, Reason, Refusal};
+use super::{Decision, Look, Rest, claims, family, later};
+use crate::guard::{self, Case, Judgement, Opinion, Reason, Refusal, Request};
 use crate::incident::Stored;
-use crate::rules::{AlertFacts, Choice};
+use crate::rules::{AlertFacts, Choice, CompiledRule};
+use crate::scope::ObjectName;
 
 /// A decision with all that led to it.
 #[derive(Debug)]
@@ -23,11 +25,22 @@ pub(super) struct Decided {
     pub(super) judgement: Judgement,
     /// The action, also where it is held back.
     pub(super) remedy: Option<Remedy>,
+    /// What it asks of the guard.
+    pub(super) request: Option<Request>,
+    /// What people said to it.
+    pub(super) opinion: Opinion,
 }
 
 impl From<Decision> for Decided {
     fn from(decision: Decision) -> Self {
-        Self { decision, choice: None, judgement: Judgement::default(), remedy: None }
+        Self {
+            decision,
+            choice: None,
+            judgement: Judgement::default(),
+            remedy: None,
+            request: None,
+            opinion: Opinion::default(),
+        }
     }
 }
 
@@ -82,18 +95,37 @@ fn firing(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
     };
     let heard_since = seen.alert.status.as_ref().and_then(|status| status.last_time) > last.record.completion_time;
     let taken = ledger.made_for(phase).count();
-    let Some((choice, repeat)) = choice.and_then(|choice| choice.winner.repeat.map(|repeat| (choice, repeat))) else {
+    let Some((choice, (after, limit))) =
+        choice.and_then(|choice| again(&choice.winner, taken).map(|again| (choice, again)))
+    else {
         return Decision::Rest(Rest::Acted).into();
     };
-    if i32::try_from(taken).unwrap_or(i32::MAX) >= repeat.limit {
-        return Decided { choice: Some(choice), ..Decision::Rest(Rest::LimitReached(repeat.limit)).into() };
+    if i32::try_from(taken).unwrap_or(i32::MAX) >= limit {
+        return Decided { choice: Some(choice), ..Decision::Rest(Rest::LimitReached(limit)).into() };
     }
-    let due = last.record.completion_time.map_or(now, |ended| later(ended, repeat.after));
+    let due = last.record.completion_time.map_or(now, |ended| later(ended, after));
     if !heard_since || now < due {
         return Decided { choice: Some(choice), ..Decision::Rest(Rest::Repeats { due, heard_since }).into() };
     }
     let attempt = ledger.made_for(phase).map(|entry| entry.record.attempt).max().unwrap_or(0).saturating_add(1);
     action(seen, ledger, phase, attempt, choice, now)
+}
+
+/// How long after its last action a rule acts again on an alert that it has acted on so many times, and how often at
+/// most; `None` if it acts once.
+fn again(rule: &CompiledRule, taken: usize) -> Option<(SignedDuration, i32)> {
+    if rule.escalation.is_empty() {
+        return rule.repeat.map(|repeat| (repeat.after, repeat.limit));
+    }
+    let limit = i32::try_from(rule.escalation.len()).unwrap_or(i32::MAX).saturating_add(1);
+    let step = taken.checked_sub(1).and_then(|number| rule.escalation.get(number));
+    Some((step.map_or(SignedDuration::ZERO, |step| step.after), limit))
+}
+
+/// The template of that attempt.
+fn template_of(rule: &CompiledRule, attempt: i32) -> &ObjectName {
+    let step = usize::try_from(attempt).ok().and_then(|attempt| attempt.checked_sub(2));
+    step.and_then(|step| rule.escalation.get(step)).map_or(&rule.template, |step| &step.template)
 }
 
 fn resolved(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
@@ -172,15 +204,23 @@ fn action(
     choice: Choice,
     now: Timestamp,
 ) -> Decided {
-    let judgement = guard::judge(&case(seen, ledger, phase, now), now);
-    let (decision, remedy) = match render(seen, ledger, phase, attempt, &choice) {
+    let attempt = ledger.set_aside(phase).map_or(attempt, |record| record.attempt);
+    let wanted = template_of(&choice.winner, attempt);
+    let template = seen.templates.get(wanted).and_then(|template| template.as_ref().ok());
+    let request = claims::request(seen, phase, attempt, Ok(&choice.winner), template);
+    let rendered = render(seen, ledger, phase, attempt, &choice, wanted);
+    let plan = rendered.as_ref().ok().map(Remedy::plan);
+    let opinion = plan.as_deref().map(|plan| Opinion::of(&seen.alert, plan)).unwrap_or_default();
+    let case = Case { plan: plan.as_deref(), opinion: opinion.clone(), ..case(seen, ledger, &request, &choice, now) };
+    let judgement = guard::judge(&case, now);
+    let (decision, remedy) = match rendered {
         Err(refusal) => (Decision::Hold(refusal), None),
         Ok(remedy) => match judgement.refusal().cloned().or_else(|| trouble(seen, &remedy, now)) {
             Some(refusal) => (Decision::Hold(rehearsed(refusal, &remedy)), Some(remedy)),
             None => (Decision::Start(Box::new(remedy.clone())), Some(remedy)),
         },
     };
-    Decided { decision, choice: Some(choice), judgement, remedy }
+    Decided { decision, choice: Some(choice), judgement, remedy, request: Some(request), opinion }
 }
 
 /// A rehearsal says what would have been done.
@@ -193,7 +233,14 @@ fn rehearsed(mut refusal: Refusal, remedy: &Remedy) -> Refusal {
     refusal
 }
 
-fn case<'a>(seen: &'a Snapshot, ledger: &Ledger<'_>, phase: AlertStatus, now: Timestamp) -> Case<'a> {
+fn case<'a>(
+    seen: &'a Snapshot,
+    ledger: &Ledger<'_>,
+    request: &'a Request,
+    choice: &Choice,
+    now: Timestamp,
+) -> Case<'a> {
+    let phase = request.place.phase;
     let stored = Stored::new(&seen.alert);
     let object = &seen.alert.spec.involved_object;
     let details = seen.alert.spec.details().ok();
@@ -202,21 +249,29 @@ fn case<'a>(seen: &'a Snapshot, ledger: &Ledger<'_>, phase: AlertStatus, now: Ti
     let nodes: BTreeSet<&str> = [Some(object.node.as_str()), itself, detail].into_iter().flatten().collect();
     let heard = stored.last_heard();
     let ended = ledger.made().filter_map(|entry| entry.record.completion_time).max();
+    let heard = match phase {
+        AlertStatus::Firing => heard,
+        // It waited for that action; the wait does not make it stale.
+        AlertStatus::Resolved => heard.max(stored.resolved_at()).max(ended),
+    }
+    .unwrap_or(now);
     Case {
         phase,
         phase_now: stored.phase(),
         nodes: nodes.into_iter().filter(|node| !node.is_empty()).collect(),
-        opted_out: &seen.opted_out,
-        heard: match phase {
-            AlertStatus::Firing => heard,
-            // It waited for that action; the wait does not make it stale.
-            AlertStatus::Resolved => heard.max(stored.resolved_at()).max(ended),
-        }
-        .unwrap_or(now),
+        heard,
         stale_after: seen.settings.stale_after,
         earlier_action: ledger::unfinished(&seen.alert, &seen.actions, now)
             .or_else(|| family::earlier_action(seen, now)),
         old_controller: seen.old_controller.as_deref(),
+        gone: seen.gone.clone().or_else(|| claims::newer_node(&seen.guard, request, heard)),
+        request,
+        guard: &seen.guard,
+        others_first: seen.others_first,
+        plan: None,
+        approval_required: choice.winner.terms.approval == RuleApproval::Required,
+        opinion: Opinion::default(),
+        observes: choice.winner.terms.mode == Mode::Observe,
         test: stored.is_test(),
         dry_run: seen.settings.dry_run,
     }
@@ -228,9 +283,9 @@ fn render(
     phase: AlertStatus,
     attempt: i32,
     choice: &Choice,
+    wanted: &ObjectName,
 ) -> Result<Remedy, Refusal> {
     let rule = &choice.winner;
-    let wanted = &rule.template;
     let template = match seen.templates.get(wanted) {
         Some(Ok(template)) => template,
         Some(Err(broken)) => {
@@ -249,9 +304,7 @@ fn render(
     if let Err(differ) = seen.alert.spec.details() {
         return Err(Refusal::new(Reason::BadAlert, differ.to_string()));
     }
-    let set_aside = ledger.set_aside(phase);
-    let attempt = set_aside.map_or(attempt, |record| record.attempt);
-    let first_salt = set_aside.map_or(0, |record| record.salt);
+    let first_salt = ledger.set_aside(phase).map_or(0, |record| record.salt);
     let naming = Naming { phase, attempt, rule: rule.name.clone() };
     let name = |kind| free_name(seen, kind, phase, attempt, first_salt);
     remedy::render(&seen.alert, template, &seen.settings, naming, name)

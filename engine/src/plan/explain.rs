@@ -82,7 +82,7 @@ pub struct ExplainedDecision {
 
 /// Plans and explains the plan.
 pub fn explain(seen: &Snapshot, now: Timestamp) -> Explanation {
-    let Plan { decision, steps, next_look, choice, judgement, remedy } = plan(seen, now);
+    let Plan { decision, steps, next_look, choice, judgement, remedy, .. } = plan(seen, now);
     let alert = ObjectName::of(seen.alert.as_ref());
     let phase = phase(&seen.alert);
     let facts = decide::facts(seen, phase);
@@ -114,6 +114,23 @@ pub fn explain(seen: &Snapshot, now: Timestamp) -> Explanation {
         next_look,
         steps: steps.iter().map(step).collect(),
         object: remedy.map(|remedy| remedy.object),
+    }
+}
+
+impl Explanation {
+    /// What stands in the way, gate by gate; that a gate is clear interests nobody.
+    fn write_gates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut heading = "gates";
+        for gate in self.gates.iter().filter(|gate| !gate.message.is_empty()) {
+            writeln!(f, "{heading:<10}{}: {}, {}", gate.gate, gate.verdict, gate.message)?;
+            heading = "";
+        }
+        let clear = self.gates.iter().filter(|gate| gate.message.is_empty()).count();
+        match (clear, heading) {
+            (0, _) => Ok(()),
+            (all, "gates") => writeln!(f, "{heading:<10}all {all} are clear"),
+            (others, _) => writeln!(f, "{heading:<10}the {others} others are clear"),
+        }
     }
 }
 
@@ -149,6 +166,10 @@ fn step(step: &Step) -> String {
         Step::WriteStatus(patch) => format!("write status {}", patch.get("status").unwrap_or(&Value::Null)),
         Step::Stop(patch) => format!("stop {} {}", patch.kind, patch.name),
         Step::Release(patch) => format!("release {} {}", patch.kind, patch.name),
+        Step::Claim(request) => format!("take a place for {} in the book", request.target),
+        Step::Adopt(request) => format!("take a place for the action on {} that is there already", request.target),
+        Step::LastLook(_) => "read the alert and its target once more".to_owned(),
+        Step::GiveBack(back) => format!("give back the place for {}", back.claim.target),
         Step::Create(remedy) => format!("create {} {}", remedy.kind, remedy.name),
         Step::DeleteAlert { .. } => "delete the alert, which has been kept long enough".to_owned(),
     }
@@ -167,11 +188,7 @@ impl fmt::Display for Explanation {
         for rule in &self.not_matching {
             writeln!(f, "          {} {}", rule.name, rule.why)?;
         }
-        for (number, gate) in self.gates.iter().enumerate() {
-            let heading = if number == 0 { "gates" } else { "" };
-            write!(f, "{heading:<10}{}: {}", gate.gate, gate.verdict)?;
-            if gate.message.is_empty() { writeln!(f)? } else { writeln!(f, ", {}", gate.message)? }
-        }
+        self.write_gates(f)?;
         let ExplainedDecision { kind, reason, message } = &self.decision;
         let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         writeln!(f, "decision  {kind}{reason}: {message}")?;

@@ -9,6 +9,7 @@ use super::snapshot::{Settings, Snapshot};
 use super::template::TemplateBook;
 use super::{Look, later};
 use crate::duration;
+use crate::guard::Place;
 use crate::incident::Stored;
 use crate::scope::ObjectName;
 
@@ -118,6 +119,11 @@ impl<'a> Ledger<'a> {
         self.entries.iter().rev().find(|entry| entry.is_under_way())
     }
 
+    /// The action of that place.
+    pub(super) fn find(&self, place: &Place) -> Option<&Entry<'a>> {
+        self.made().find(|entry| (entry.record.phase, entry.record.attempt) == (place.phase, place.attempt))
+    }
+
     /// Whether every outcome stands in status already. Nothing new may begin before that.
     pub(super) fn is_settled(&self) -> bool {
         self.settled
@@ -197,6 +203,13 @@ impl<'a> Entry<'a> {
     /// Whether it exists and has not ended.
     pub(super) fn is_under_way(&self) -> bool {
         self.record.uid.is_some() && self.record.completion_time.is_none()
+    }
+
+    /// Until when an action that has ended for its alert is waited for, since its executor goes on with it.
+    pub(super) fn goes_on_until(&self) -> Option<Timestamp> {
+        let ended = self.record.completion_time?;
+        let goes_on = self.seen.is_some_and(|action| !action.standing.ended());
+        goes_on.then(|| later(ended, STOPPING_TAKES))
     }
 
     /// Made by an earlier version, which named no rule.
@@ -291,8 +304,7 @@ pub(super) fn unfinished(alert: &AegisAlert, actions: &[SeenAction], now: Timest
     let goes_on = |entry: &&Entry<'_>| match (entry.record.completion_time, entry.seen) {
         (None, Some(action)) => !action.standing.ended(),
         (None, None) => true,
-        (Some(ended), Some(action)) => !action.standing.ended() && now < later(ended, STOPPING_TAKES),
-        (Some(_), None) => false,
+        (Some(_), _) => entry.goes_on_until().is_some_and(|end| now < end),
     };
     if let Some(entry) = ledger.made().find(goes_on) {
         return Some(format!("{} {}", entry.kind(), entry.record.name));

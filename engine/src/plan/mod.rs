@@ -12,6 +12,7 @@
 //! ```
 
 mod action;
+mod claims;
 mod decide;
 mod explain;
 mod family;
@@ -28,6 +29,7 @@ mod tests;
 use std::fmt;
 
 use aegis_crds::alert::{ActionStatus, AlertStatus};
+use aegis_crds::guard::Claim;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -38,10 +40,11 @@ pub use remedy::{Remedy, parameters};
 pub use snapshot::{Settings, Sibling, Snapshot, Trouble, TroubleKind};
 pub use template::{BrokenTemplate, CompiledTemplate, TemplateBook};
 
-use crate::guard::{Judgement, Reason, Refusal};
+use crate::guard::{Ended, Judgement, NodeFacts, Reason, Refusal, Request};
 use crate::incident::Stored;
 use crate::retention;
 use crate::rules::Choice;
+use crate::scope::ObjectName;
 use decide::Decided;
 use ledger::Ledger;
 
@@ -60,6 +63,8 @@ pub struct Plan {
     pub judgement: Judgement,
     /// The action that is due, also where it is held back.
     pub remedy: Option<Remedy>,
+    /// What that action asks of the guard.
+    pub request: Option<Request>,
 }
 
 /// What was decided about an alert.
@@ -129,8 +134,17 @@ pub enum Step {
     /// Take our finalizer off an action whose outcome is safe: a merge patch. A 404 is success: feed it to
     /// [`Snapshot::missed`].
     Release(ActionPatch),
+    /// Take the place in the book that the next steps act under. If it is not to be had, plan again with the book as it
+    /// is; if others come first, with [`Snapshot::others_first`].
+    Claim(Box<Request>),
+    /// Take the place of an action that is there already.
+    Adopt(Box<Request>),
+    /// Read from the API server that all is as the plan took it to be; plan again if not.
+    LastLook(LastLook),
     /// POST the object, then plan again with the answer; at "already exists" with the object that is there. Always last.
     Create(Box<Remedy>),
+    /// Write down what an action changed on its node, and give its place back.
+    GiveBack(Box<GiveBack>),
     /// Delete the alert, with these as preconditions.
     DeleteAlert {
         /// Its UID.
@@ -138,6 +152,28 @@ pub enum Step {
         /// The version that was judged.
         resource_version: String,
     },
+}
+
+/// What must still be so right before an action is made. The alert must still be in the phase of the action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastLook {
+    /// The node that it takes out, and what was known of it; `None` if the cluster has no such node.
+    pub node: Option<(String, Option<NodeFacts>)>,
+    /// The pod that it acts on, by namespace and name, and when the alert was last heard: a younger pod is another one.
+    pub pod: Option<(ObjectName, Timestamp)>,
+}
+
+/// A place that is not needed any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GiveBack {
+    /// The claim.
+    pub claim: Claim,
+    /// How the action ended.
+    pub ended: Ended,
+    /// How long its rule waits after a success.
+    pub cooldown: SignedDuration,
+    /// The action, if it was made.
+    pub action: Option<(ActionKind, String)>,
 }
 
 /// A merge patch for an action in the alert's namespace.
@@ -191,8 +227,9 @@ fn assemble(seen: &Snapshot, ledger: &Ledger<'_>, decided: Decided, now: Timesta
             wakes.push(due);
         }
     }
+    steps.extend(claims::steps(seen, ledger, &decided, now));
+    wakes.extend(claims::wakes(seen, ledger, now));
     match &decided.decision {
-        Decision::Start(remedy) => steps.push(Step::Create(remedy.clone())),
         Decision::Hold(refusal) => {
             wakes.extend(refusal.next_try);
             wakes.extend(stale_at(seen));
@@ -215,8 +252,8 @@ fn assemble(seen: &Snapshot, ledger: &Ledger<'_>, decided: Decided, now: Timesta
         }
     }
     let next_look = wakes.into_iter().filter(|wake| *wake > now).min();
-    let Decided { decision, choice, judgement, remedy } = decided;
-    Plan { decision, steps, next_look, choice, judgement, remedy }
+    let Decided { decision, choice, judgement, remedy, request, .. } = decided;
+    Plan { decision, steps, next_look, choice, judgement, remedy, request }
 }
 
 fn look_first(look: Look) -> Plan {
@@ -231,8 +268,8 @@ fn leave(seen: &Snapshot) -> Plan {
 }
 
 fn only(decision: Decision) -> Plan {
-    let Decided { decision, choice, judgement, remedy } = decision.into();
-    Plan { decision, steps: Vec::new(), next_look: None, choice, judgement, remedy }
+    let Decided { decision, choice, judgement, remedy, request, .. } = decision.into();
+    Plan { decision, steps: Vec::new(), next_look: None, choice, judgement, remedy, request }
 }
 
 fn ours(seen: &Snapshot) -> impl Iterator<Item = &SeenAction> {

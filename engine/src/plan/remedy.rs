@@ -43,6 +43,13 @@ impl Remedy {
     pub fn digest(&self) -> String {
         Sha256::digest(self.object.to_string().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
+
+    /// What people approve: the first 128 bits of the digest, which nobody finds another object for.
+    pub fn plan(&self) -> String {
+        let mut digest = self.digest();
+        digest.truncate(32);
+        digest
+    }
 }
 
 /// What the template may read: the alert's details; over them the system parameters; over all the object's own names.
@@ -146,6 +153,7 @@ fn metadata(alert: &AegisAlert, remedy: &Remedy, written: Option<&Value>) -> Res
 
     let mut annotations = map("annotations")?;
     annotations.remove(STOPPED_ANNOTATION);
+    annotations.remove(names::BEFORE_ANNOTATION);
     annotations.insert(names::RULE_ANNOTATION.to_owned(), json!(remedy.rule.to_string()));
     annotations.insert(names::TEMPLATE_ANNOTATION.to_owned(), json!(remedy.template.to_string()));
 

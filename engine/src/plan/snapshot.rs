@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::action::{ActionKind, SeenAction};
 use super::template::TemplateBook;
+use crate::guard::Guard;
 use crate::retention::Ttl;
 use crate::rules::RuleBook;
 
@@ -25,8 +26,13 @@ pub struct Snapshot {
     pub siblings: Vec<Sibling>,
     /// Whether the siblings come from the API server and not from a cache, which may lag.
     pub siblings_confirmed: bool,
-    /// The names of the nodes that are kept from Aegis by their owners.
-    pub opted_out: Arc<BTreeSet<String>>,
+    /// What the gates know beyond the alert.
+    pub guard: Arc<Guard>,
+    /// Whether the place that was asked for last went to others, who come first.
+    pub others_first: bool,
+    /// Why the object is not the one that the alert is about, as the API server showed it; a sentence without a full
+    /// stop.
+    pub gone: Option<String>,
     /// All rules.
     pub rules: Arc<RuleBook>,
     /// All templates.

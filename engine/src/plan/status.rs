@@ -1,7 +1,8 @@
 //! The status that an alert should have, and the patch that brings it there.
 
 use aegis_crds::alert::{
-    ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus, OpsStatus, RuleChoice, TriggerStatus,
+    ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus, GateRefusal, OpsStatus, RuleChoice, TriggerStatus,
+    VerdictStatus,
 };
 use aegis_crds::conditions::{self, Condition, ConditionType};
 use aegis_crds::names::SHORTENED_ANNOTATION;
@@ -64,7 +65,7 @@ fn wanted(
                 ops(&mut status).trigger_status = Some(refusal.reason.trigger_status());
                 status.rule = decided.choice.as_ref().map(rule_choice);
             }
-            status.verdict = Some(refusal.to_status());
+            status.verdict = Some(verdict(refusal, decided));
         }
         Decision::Withdraw(refusal, _) => {
             if ledger.made().next().is_none() {
@@ -80,10 +81,31 @@ fn wanted(
         Decision::Rest(_) => status.verdict = None,
         Decision::Look(_) | Decision::Leave => return current.clone(),
     }
+    if let Some(plan) = decided.remedy.as_ref().map(super::Remedy::plan) {
+        status.approval = decided.opinion.to_status(&plan, now);
+    }
     judge_pick_up(&mut status, seen, ledger, now);
     judge_repair(&mut status, seen, ledger, now);
     tell_shortened(&mut status, seen, now);
     status
+}
+
+/// The refusal that decided, with what other gates hold against the action, and for those who approve it, which one.
+fn verdict(refusal: &Refusal, decided: &Decided) -> VerdictStatus {
+    let mut refusals = decided.judgement.refusals();
+    let decides = refusals.next().filter(|(_, first)| first.reason == refusal.reason);
+    let others = refusals.filter(|(_, other)| !other.reason.is_rehearsal()).map(|(gate, other)| GateRefusal {
+        gate: gate.to_owned(),
+        reason: other.reason.to_string(),
+        message: other.message.clone(),
+    });
+    let waits = refusal.reason == Reason::NeedsApproval;
+    VerdictStatus {
+        gate: decides.map(|(gate, _)| gate.to_owned()),
+        others: others.collect(),
+        plan: decided.remedy.as_ref().filter(|_| waits).map(super::Remedy::plan),
+        ..refusal.to_status()
+    }
 }
 
 /// An alert that lost text says so, together with the first thing that there is to tell: it is not worth a write alone.

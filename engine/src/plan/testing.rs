@@ -8,10 +8,12 @@ use aegis_crds::alert::{AegisAlertSpec, AegisAlertStatus, AlertStatus, InvolvedO
 use aegis_crds::template::AegisOpsTemplateSpec;
 use aegis_crds::{AegisAlert, AegisOpsTemplate, names};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::guard::{Book, Fleet, Guard, Policy};
 use crate::rules::RuleBook;
 use crate::rules::testing::{RuleBuilder, rule};
 use crate::scope::Namespaces;
@@ -267,7 +269,10 @@ pub(crate) fn seen(alert: AlertBuilder) -> Scene {
             absent: BTreeSet::new(),
             siblings: Vec::new(),
             siblings_confirmed: false,
-            opted_out: Arc::default(),
+            // Most of what is decided does not depend on the book.
+            guard: Arc::new(Guard { has_book: false, ..Guard::default() }),
+            others_first: false,
+            gone: None,
             rules: Arc::new(RuleBook::of(namespaces.clone(), [])),
             templates: Arc::new(TemplateBook::of(namespaces, [])),
             settings: Arc::default(),
@@ -310,9 +315,24 @@ impl Scene {
     }
 
     pub(crate) fn opted_out(self, node: &str) -> Self {
+        let mut labelled = Node::default();
+        labelled.metadata.name = Some(node.to_owned());
+        labelled.metadata.labels = Some([(names::OPT_OUT_LABEL.to_owned(), "true".to_owned())].into());
+        self.nodes(&[labelled])
+    }
+
+    /// With a book that places are taken in.
+    pub(crate) fn book(self, book: Book) -> Self {
         self.edit(|seen| {
-            Arc::make_mut(&mut seen.opted_out).insert(node.to_owned());
+            let guard = Arc::make_mut(&mut seen.guard);
+            guard.has_book = true;
+            guard.book = Arc::new(book);
         })
+    }
+
+    /// The nodes of the cluster.
+    pub(crate) fn nodes(self, nodes: &[Node]) -> Self {
+        self.edit(|seen| Arc::make_mut(&mut seen.guard).fleet = Arc::new(Fleet::of(nodes, &Policy::default())))
     }
 
     pub(crate) fn action(self, action: ActionBuilder) -> Self {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::testing::*;
 use super::super::*;
+use crate::guard::{self, Book, Place, Policy};
 
 #[derive(Clone, Debug)]
 pub(super) struct Cluster {
@@ -16,6 +17,7 @@ pub(super) struct Cluster {
     pub(super) gone: bool,
     workflows: BTreeMap<String, Value>,
     version: u64,
+    book: Book,
     /// Every request that was committed.
     pub(super) requests: Vec<&'static str>,
     /// The phase and attempt of every action that was made.
@@ -29,6 +31,7 @@ impl Cluster {
             gone: false,
             workflows: BTreeMap::new(),
             version: 10,
+            book: Book::clone(&scene.seen.guard.book),
             requests: Vec::new(),
             made: Vec::new(),
         }
@@ -49,6 +52,7 @@ impl Cluster {
     pub(super) fn look(&self, scene: &Scene) -> Snapshot {
         let mut seen = scene.seen.clone();
         seen.alert = Arc::clone(&self.alert);
+        Arc::make_mut(&mut seen.guard).book = Arc::new(self.book.clone());
         seen.actions = self.workflows.values().map(Self::metadata).collect();
         seen
     }
@@ -95,6 +99,10 @@ impl Cluster {
                 return;
             }
             for step in &plan.steps {
+                // It changes nothing, and finds all as it was: the model has nobody else who could change it.
+                if matches!(step, Step::LastLook(_)) {
+                    continue;
+                }
                 if budget == 0 || self.gone {
                     return;
                 }
@@ -178,6 +186,27 @@ impl Cluster {
                 if !self.workflows.contains_key(&name) {
                     view.missed(kind, &name);
                 }
+            }
+            Step::Claim(request) => {
+                self.requests.push("claim");
+                let guard = Arc::make_mut(&mut view.guard);
+                guard.book = Arc::new(self.book.clone());
+                if guard::admit(request, guard, now).is_err() {
+                    return Err(());
+                }
+                self.book = self.book.with(request, &Policy::default(), now);
+                guard.book = Arc::new(self.book.clone());
+            }
+            Step::Adopt(request) => {
+                self.requests.push("adopt");
+                self.book = self.book.with(request, &Policy::default(), now);
+                Arc::make_mut(&mut view.guard).book = Arc::new(self.book.clone());
+            }
+            Step::LastLook(_) => {}
+            Step::GiveBack(back) => {
+                self.requests.push("give back");
+                self.book = self.book.without(&Place::of(&back.claim), back.ended, back.cooldown, now);
+                Arc::make_mut(&mut view.guard).book = Arc::new(self.book.clone());
             }
             Step::DeleteAlert { .. } => {
                 self.requests.push("delete");

@@ -67,7 +67,7 @@ fn a_resolution_withdraws_what_has_not_begun() {
         assert_eq!(decided(&resolved.plan(at(6))), ("withdraw", Some(reason)), "{why}");
         let told = resolved.told(at(6));
         assert_eq!((words(&told).0, words(&told).2), (Some(trigger), Some(reason.to_string())), "{why}");
-        let late = told.rule(undo()).edit(|seen| seen.opted_out = std::sync::Arc::default());
+        let late = told.rule(undo()).nodes(&[]);
         let plan = late.plan(at(7));
         assert_eq!(plan.decision, Decision::Rest(Rest::Withdrawn(reason)), "{why}: a later rule changes nothing");
         assert!(plan.steps.is_empty());

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::cluster::Cluster;
 use super::*;
+use crate::guard::Book;
 
 /// Something that happens to an alert or to those who look after it.
 #[derive(Clone, Debug)]
@@ -55,8 +56,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_history_makes_two_actions_for_one_phase_and_attempt(events in events(), squatted in any::<bool>()) {
+    fn no_history_makes_two_actions_for_one_phase_and_attempt(
+        events in events(), squatted in any::<bool>(), booked in any::<bool>(),
+    ) {
         let mut scene = with_rules(seen(alert("NodeDown")), true, true, true);
+        if booked {
+            scene = scene.book(Book::default());
+        }
         let mut cluster = Cluster::of(&scene);
         if squatted {
             cluster.squat();
@@ -75,8 +81,7 @@ proptest! {
                 Event::Resolve => cluster.change(|alert| alert.resolved(now)),
                 Event::Rules { firing, resolved, repeat } => scene = with_rules(scene, firing, resolved, repeat),
                 Event::OptOut(out) => {
-                    let nodes = out.then(|| "n1".to_owned()).into_iter().collect();
-                    scene = scene.edit(|seen| seen.opted_out = std::sync::Arc::new(nodes));
+                    scene = if out { scene.opted_out("n1") } else { scene.nodes(&[]) };
                 }
                 Event::Look { lag, budget } => {
                     let old = past.iter().rev().find(|(time, _)| *time <= now - lag && *time > now - 25);

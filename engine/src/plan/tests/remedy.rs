@@ -138,7 +138,9 @@ fn a_name_that_a_foreign_object_holds_is_passed_over_and_the_next_one_stands_in_
     };
     let scene = seen(alert("NodeDown")).rule(drain()).edit(|seen| seen.saw(foreign(0)));
     let plan = scene.plan(at(1));
-    let [Step::WriteStatus(patch), Step::Create(remedy)] = plan.steps.as_slice() else { panic!("{plan:?}") };
+    let [Step::WriteStatus(patch), Step::LastLook(_), Step::Create(remedy)] = plan.steps.as_slice() else {
+        panic!("{plan:?}")
+    };
     assert_eq!(remedy.salt, 1);
     assert_eq!(patch["status"]["actions"][0]["name"], remedy.name.as_str());
     assert_eq!(patch["status"]["actions"][0].get("uid"), None, "it does not exist yet");
@@ -147,11 +149,13 @@ fn a_name_that_a_foreign_object_holds_is_passed_over_and_the_next_one_stands_in_
     let told = scene.told(at(1));
     let restarted = told.clone().edit(|seen| seen.actions.clear());
     let plan = restarted.plan(at(2));
-    let [Step::Create(again)] = plan.steps.as_slice() else { panic!("{plan:?}") };
+    let [Step::LastLook(_), Step::Create(again)] = plan.steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!(again.name, remedy.name, "a restart that has not met the foreign object uses that name and no other");
     let taken = told.clone().edit(|seen| seen.saw(foreign(1)));
     let plan = taken.plan(at(2));
-    let [Step::WriteStatus(_), Step::Create(third)] = plan.steps.as_slice() else { panic!("{plan:?}") };
+    let [Step::WriteStatus(_), Step::LastLook(_), Step::Create(third)] = plan.steps.as_slice() else {
+        panic!("{plan:?}")
+    };
     assert_eq!(third.salt, 2);
 
     let made = told.action(workflow().salt(1)).told(at(3)).status();

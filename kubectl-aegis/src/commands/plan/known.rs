@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_controller::{Settings, context};
-use aegis_crds::names::{self, FINGERPRINT_LABEL, OPT_OUT_LABEL};
-use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_crds::guard::AegisGuardSpec;
+use aegis_crds::names::{self, FINGERPRINT_LABEL, GUARD_NAME};
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisGuard, AegisOpsTemplate};
+use aegis_engine::guard::Guard;
 use aegis_engine::plan::{self, Snapshot, TemplateBook};
 use aegis_engine::rules::RuleBook;
 use aegis_engine::scope::Namespaces;
@@ -25,7 +27,7 @@ pub(in crate::commands) struct Known {
     rules: Arc<RuleBook>,
     templates: Arc<TemplateBook>,
     alerts: Vec<AegisAlert>,
-    opted_out: Arc<BTreeSet<String>>,
+    guard: Arc<Guard>,
 }
 
 impl Known {
@@ -38,19 +40,15 @@ impl Known {
     ) -> Result<Self, Failure> {
         if !files.is_empty() {
             let (rules, templates) = from_files(files, &cluster.namespace)?;
-            return Ok(Self::of(settings, &rules, &templates, Vec::new(), BTreeSet::new()));
+            return Ok(Self::of(settings, &rules, &templates, Vec::new(), Guard::default()));
         }
         let client = cluster.client().await?;
         let namespaces = context::namespaces(&settings);
         let rules = list::<AegisAlertOpsRule>(&client, &namespaces, "rules").await?;
         let templates = list::<AegisOpsTemplate>(&client, &namespaces, "templates").await?;
         let alerts = alerts_of(&client, &cluster.namespace, signals).await?;
-        let opted_out = Api::<Node>::all(client)
-            .list_metadata(&ListParams::default().labels(&format!("{OPT_OUT_LABEL}=true")))
-            .await
-            .map_err(|error| Failure::of_call("could not tell which nodes opted out", error))?;
-        let opted_out = opted_out.items.iter().map(ResourceExt::name_any).collect();
-        Ok(Self::of(settings, &rules, &templates, alerts, opted_out))
+        let guard = guard(client, &cluster.namespace).await?;
+        Ok(Self::of(settings, &rules, &templates, alerts, guard))
     }
 
     /// Reads the rules and templates alone, as the plan of an alert that is stored needs them.
@@ -58,7 +56,7 @@ impl Known {
         let namespaces = context::namespaces(&settings);
         let rules = list::<AegisAlertOpsRule>(client, &namespaces, "rules").await?;
         let templates = list::<AegisOpsTemplate>(client, &namespaces, "templates").await?;
-        Ok(Self::of(settings, &rules, &templates, Vec::new(), BTreeSet::new()))
+        Ok(Self::of(settings, &rules, &templates, Vec::new(), Guard::default()))
     }
 
     fn of(
@@ -66,7 +64,7 @@ impl Known {
         rules: &[AegisAlertOpsRule],
         templates: &[AegisOpsTemplate],
         alerts: Vec<AegisAlert>,
-        opted_out: BTreeSet<String>,
+        guard: Guard,
     ) -> Self {
         let namespaces = context::namespaces(&settings);
         Self {
@@ -75,7 +73,7 @@ impl Known {
             rules: Arc::new(RuleBook::of(namespaces.clone(), rules)),
             templates: Arc::new(TemplateBook::of(namespaces, templates)),
             alerts,
-            opted_out: Arc::new(opted_out),
+            guard: Arc::new(guard),
         }
     }
 
@@ -93,7 +91,9 @@ impl Known {
             absent: std::collections::BTreeSet::new(),
             siblings: Vec::new(),
             siblings_confirmed: true,
-            opted_out: self.opted_out.clone(),
+            guard: self.guard.clone(),
+            others_first: false,
+            gone: None,
             rules: self.rules.clone(),
             templates: self.templates.clone(),
             settings: self.decisions.clone(),
@@ -101,6 +101,23 @@ impl Known {
             trouble: None,
         }
     }
+}
+
+/// What holds actions back in the cluster now.
+async fn guard(client: Client, namespace: &str) -> Result<Guard, Failure> {
+    let guards = Api::<AegisGuard>::namespaced(client.clone(), namespace);
+    let guard = match guards.get(GUARD_NAME).await {
+        Ok(guard) => Some(guard),
+        // The controller makes it, with the default policy; but without its definition there is none.
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+            names_object.then(|| AegisGuard::new(GUARD_NAME, AegisGuardSpec::default()))
+        }
+        Err(error) => return Err(Failure::of_call("could not read the AegisGuard", error)),
+    };
+    let nodes = Api::<Node>::all(client).list(&ListParams::default()).await;
+    let nodes = nodes.map_err(|error| Failure::of_call("could not list the nodes", error))?;
+    Ok(Guard::of(guard.as_ref(), &nodes.items))
 }
 
 async fn list<K>(client: &Client, namespaces: &Namespaces, what: &str) -> Result<Vec<K>, Failure>

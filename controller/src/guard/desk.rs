@@ -1,0 +1,265 @@
+//! The desk: the only place that writes the book. Those who come while a write is under way are served by the next one,
+//! so a burst of actions takes few writes; the write holds only for the AegisGuard as it was read, so a pause that was
+//! written in between, or another leader's claim, makes it read and judge again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aegis_crds::AegisGuard;
+use aegis_crds::guard::Claim;
+use aegis_crds::names::GUARD_NAME;
+use aegis_engine::guard::changes::Picture;
+use aegis_engine::guard::{Answer, Book, Ended, Guard, Line, Place, Request, Round};
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::cache::Key;
+use crate::context::{FIELD_MANAGER, Failure, Lead};
+use crate::queue::{Lane, Queue};
+
+/// How many are served by one write.
+const AT_ONCE: usize = 256;
+/// How often a write is tried that others were faster than.
+const TRIES: usize = 16;
+/// Changes of nodes come in swarms.
+const SWARM: Duration = Duration::from_millis(50);
+
+/// Why a place was not taken.
+#[derive(Debug)]
+pub enum Turned {
+    /// A gate refuses it: plan again with what is known now.
+    Refused,
+    /// There is room, but others come first.
+    OthersFirst,
+    /// The book could not be written.
+    Failed(Failure),
+}
+
+/// Where places are asked for and given back.
+pub struct Desk {
+    asks: mpsc::UnboundedSender<Ask>,
+    /// Taken by whoever serves.
+    received: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
+    line: Mutex<Line<Key>>,
+    /// Nodes as they were before actions that are under way. They stand on the actions too, for the next leader.
+    pictures: Mutex<HashMap<Place, Picture>>,
+    /// The version of the AegisGuard that the last write made: whoever waits was thought of in that one.
+    written: Mutex<Option<String>>,
+    again: Notify,
+}
+
+struct Ask {
+    what: What,
+    answer: oneshot::Sender<Result<(), Turned>>,
+}
+
+enum What {
+    Claim(Request),
+    Adopt(Request),
+    GiveBack { place: Place, ended: Ended, cooldown: SignedDuration },
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        let (asks, received) = mpsc::unbounded_channel();
+        Self {
+            asks,
+            received: Mutex::new(Some(received)),
+            line: Mutex::default(),
+            pictures: Mutex::default(),
+            written: Mutex::default(),
+            again: Notify::new(),
+        }
+    }
+}
+
+impl Desk {
+    /// Takes a place for an action that is about to be made.
+    pub async fn claim(&self, request: &Request) -> Result<(), Turned> {
+        self.ask(What::Claim(request.clone())).await
+    }
+
+    /// Takes the place of an action that is there already, whatever the gates say.
+    pub async fn adopt(&self, request: &Request) -> Result<(), Turned> {
+        self.ask(What::Adopt(request.clone())).await
+    }
+
+    /// Gives a place back.
+    pub async fn give_back(&self, claim: &Claim, ended: Ended, cooldown: SignedDuration) -> Result<(), Turned> {
+        self.ask(What::GiveBack { place: Place::of(claim), ended, cooldown }).await
+    }
+
+    async fn ask(&self, what: What) -> Result<(), Turned> {
+        let (answer, answered) = oneshot::channel();
+        if self.asks.send(Ask { what, answer }).is_err() {
+            return Err(Turned::Failed(Failure::NotLeading));
+        }
+        answered.await.unwrap_or(Err(Turned::Failed(Failure::NotLeading)))
+    }
+
+    /// Remembers the node as it is before an action of that place.
+    pub fn remember(&self, place: Place, picture: Picture) {
+        self.pictures.lock().unwrap_or_else(PoisonError::into_inner).insert(place, picture);
+    }
+
+    /// The node as it was before the action of that place, if this leader made it.
+    pub fn recall(&self, place: &Place) -> Option<Picture> {
+        self.pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(place)
+    }
+
+    /// The alert waits until there is room for this.
+    pub fn wait(&self, key: &Key, request: Request) {
+        self.line(|line| line.wait(key.clone(), request));
+    }
+
+    /// The alert waits no more.
+    pub fn leave(&self, key: &Key) {
+        self.line(|line| line.leave(key));
+    }
+
+    /// Something changed that those in line may have waited for.
+    pub fn look_again(&self) {
+        self.again.notify_one();
+    }
+
+    fn line<T>(&self, work: impl FnOnce(&mut Line<Key>) -> T) -> T {
+        work(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves until it is dropped.
+    pub async fn serve(&self, lead: &Lead, queue: &Queue<Key>) {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut received) = received else { return };
+        let watch = async {
+            let (mut guards, mut fleet) = (lead.view.guards().subscribe(), lead.view.fleet_changes());
+            loop {
+                tokio::select! {
+                    _ = guards.next() => {
+                        let version = lead.view.guard_object().and_then(|object| object.resource_version());
+                        if *self.written.lock().unwrap_or_else(PoisonError::into_inner) == version {
+                            continue;
+                        }
+                    }
+                    // The view that tells lives as long as this does.
+                    _ = fleet.changed() => tokio::time::sleep(SWARM).await,
+                }
+                self.look_again();
+            }
+        };
+        let work = async {
+            let mut asks = Vec::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    some = received.recv_many(&mut asks, AT_ONCE) => if some == 0 { return },
+                    () = self.again.notified() => {}
+                }
+                self.round(lead, queue, std::mem::take(&mut asks)).await;
+            }
+        };
+        tokio::join!(watch, work);
+    }
+
+    /// One write for all who ask, and a look at who in line finds room now.
+    async fn round(&self, lead: &Lead, queue: &Queue<Key>, asks: Vec<Ask>) {
+        let mut claims = Vec::new();
+        for ask in &asks {
+            if let What::Claim(request) = &ask.what {
+                claims.push(request.clone());
+            }
+        }
+        let mut outcome = Err(Failure::NotLeading);
+        for _ in 0..TRIES {
+            let guard = lead.view.guard();
+            let round = self.plan(&guard, &asks, &claims, lead);
+            match write(lead, &guard, &round).await {
+                Ok(()) => {
+                    outcome = Ok(round);
+                    break;
+                }
+                Err(failure) => {
+                    let conflict = failure.code() == Some(409);
+                    outcome = Err(failure);
+                    if !conflict {
+                        break;
+                    }
+                    if let Err(failure) = read(lead).await {
+                        outcome = Err(failure);
+                        break;
+                    }
+                }
+            }
+        }
+        let mut answers = match &outcome {
+            Ok(round) => round.answers.clone().into_iter(),
+            Err(_) => Vec::new().into_iter(),
+        };
+        for ask in asks {
+            let answer = match (&outcome, &ask.what) {
+                (Err(failure), _) => Err(Turned::Failed(failure.again())),
+                (Ok(_), What::Claim(_)) => match answers.next() {
+                    Some(Answer::Taken) => Ok(()),
+                    Some(Answer::OthersFirst) => Err(Turned::OthersFirst),
+                    Some(Answer::Refused) | None => Err(Turned::Refused),
+                },
+                (Ok(_), What::Adopt(_) | What::GiveBack { .. }) => Ok(()),
+            };
+            // Whoever asked may have been stopped.
+            let _ = ask.answer.send(answer);
+        }
+        for key in outcome.map(|round| round.wake).unwrap_or_default() {
+            queue.push(key, Lane::Again);
+        }
+    }
+
+    /// What the book should be once all who ask are served.
+    fn plan(&self, guard: &Guard, asks: &[Ask], claims: &[Request], lead: &Lead) -> Round<Key> {
+        let now = lead.context.clock.now();
+        let policy = guard.policy().cloned().unwrap_or_default();
+        let mut book = Book::clone(&guard.book);
+        for ask in asks {
+            match &ask.what {
+                What::GiveBack { place, ended, cooldown } => book = book.without(place, *ended, *cooldown, now),
+                What::Adopt(request) => book = book.with(request, &policy, now),
+                What::Claim(_) => {}
+            }
+        }
+        let resumed = guard.breaker_resumed();
+        book = book.with_breaker(&policy, resumed, false, now);
+        let guard = Guard { book: book.into(), ..guard.clone() };
+        let mut round = self.line(|line| line.round(&guard, claims, now));
+        round.book = round.book.with_breaker(&policy, resumed, round.too_many, now);
+        round
+    }
+}
+
+/// Writes what is new in the book, if anything is.
+async fn write(lead: &Lead, guard: &Guard, round: &Round<Key>) -> Result<(), Failure> {
+    let status = round.book.status_since(&guard.book);
+    if status.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Ok(());
+    }
+    let Some(object) = lead.view.guard_object() else { return Ok(()) };
+    let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": status});
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let written = lead.request(api(lead).patch_status(GUARD_NAME, &parameters, &Patch::Merge(patch))).await?;
+    *lead.desk.written.lock().unwrap_or_else(PoisonError::into_inner) = written.resource_version();
+    lead.view.guards().insert(written);
+    Ok(())
+}
+
+/// Reads the AegisGuard as it is at this moment.
+async fn read(lead: &Lead) -> Result<(), Failure> {
+    if let Some(object) = lead.request(api(lead).get_opt(GUARD_NAME)).await? {
+        lead.view.guards().insert(object);
+    }
+    Ok(())
+}
+
+fn api(lead: &Lead) -> Api<AegisGuard> {
+    Api::namespaced(lead.context.client.clone(), &lead.context.settings.alert.publish_namespace)
+}

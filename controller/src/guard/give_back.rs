@@ -1,0 +1,119 @@
+//! After an action: what it changed on its node is written down there, and its place is given back. In this order, so
+//! that a node which the action cordoned counts as out before its place is free, and as cordoned by us.
+
+use aegis_crds::names::BEFORE_ANNOTATION;
+use aegis_engine::guard::changes::{self, Author, Picture};
+use aegis_engine::guard::{Ended, Place};
+use aegis_engine::plan::{ActionKind, GiveBack};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use tracing::{info, warn};
+
+use super::desk::Turned;
+use super::last_look::read_node;
+use crate::alert::{action_api, held};
+use crate::cache::Key;
+use crate::context::{FIELD_MANAGER, Failure, Lead};
+
+/// How often a note on a node is tried that others were faster than.
+const TRIES: usize = 5;
+
+/// Writes down what the action changed, and gives its place back.
+pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack) -> Result<(), Failure> {
+    let GiveBack { claim, ended, cooldown, action } = back;
+    if let Some(node) = &claim.node {
+        match action {
+            Some((kind, name)) => note(lead, namespace, node, *kind, name, back).await?,
+            None => drop(read_node(lead, node, None).await?),
+        }
+    }
+    settled(lead.desk.give_back(claim, *ended, *cooldown).await)
+}
+
+/// Gives back what an alert holds that is gone, unless an action of it still goes on.
+pub async fn drop_claims(lead: &Lead, alert: &Key, uid: Option<&str>) -> Result<(), Failure> {
+    let guard = lead.view.guard();
+    let of_others =
+        guard.book.claims().iter().filter(|claim| claim.alert == *alert.name && Some(claim.uid.as_str()) != uid);
+    for claim in of_others {
+        let goes_on = held(lead, alert)
+            .into_iter()
+            .any(|action| action.owner.as_deref() == Some(claim.uid.as_str()) && !action.standing.ended());
+        if !goes_on {
+            settled(lead.desk.give_back(claim, Ended::NeverBegan, SignedDuration::ZERO).await)?;
+        }
+    }
+    Ok(())
+}
+
+fn settled(answer: Result<(), Turned>) -> Result<(), Failure> {
+    match answer {
+        Ok(()) | Err(Turned::Refused | Turned::OthersFirst) => Ok(()),
+        Err(Turned::Failed(failure)) => Err(failure),
+    }
+}
+
+/// The node as it was, as an earlier leader wrote it on the action.
+async fn written_before(
+    lead: &Lead,
+    namespace: &str,
+    kind: ActionKind,
+    action: &str,
+) -> Result<Option<Picture>, Failure> {
+    let made = action_api(&lead.context.client, kind, namespace);
+    match lead.request(made.get_metadata_opt(action)).await {
+        Ok(found) => {
+            Ok(found.and_then(|found| found.annotations().get(BEFORE_ANNOTATION).and_then(|text| Picture::parse(text))))
+        }
+        // The kind itself is gone, and its objects with it.
+        Err(failure) if failure.code() == Some(404) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn note(
+    lead: &Lead,
+    namespace: &str,
+    name: &str,
+    kind: ActionKind,
+    action: &str,
+    back: &GiveBack,
+) -> Result<(), Failure> {
+    let before = match lead.desk.recall(&Place::of(&back.claim)) {
+        Some(before) => Some(before),
+        None => written_before(lead, namespace, kind, action).await?,
+    };
+    let time = match back.ended {
+        Ended::Succeeded(time) | Ended::Failed(time) => time,
+        Ended::NeverBegan => lead.context.clock.now(),
+    };
+    let author = Author { alert: &back.claim.alert, rule: &back.claim.rule, action, time };
+    for _ in 0..TRIES {
+        let Some(node) = read_node(lead, name, None).await? else { return Ok(()) };
+        let Some(changes) = before.as_ref().and_then(|before| changes::record(before, &node, author)) else {
+            return Ok(());
+        };
+        let nodes: Api<Node> = Api::all(lead.context.client.clone());
+        let patch = Patch::Merge(changes::annotate(&node, &changes));
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        match lead.request(nodes.patch(name, &parameters, &patch)).await {
+            Ok(node) => {
+                info!(node = %name, action = %action, "wrote down what {action} changed on node {name}");
+                lead.view.saw_node(node);
+                return Ok(());
+            }
+            Err(failure) if failure.code() == Some(409) => {}
+            Err(failure) if failure.code() == Some(404) => return Ok(()),
+            // The place must come free all the same.
+            Err(failure) if matches!(failure.code(), Some(401 | 403)) => {
+                warn!(node = %name, "could not write down what {action} changed on node {name}, so it counts as somebody else's: {failure}");
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    warn!(node = %name, "could not write down what {action} changed on node {name}: it changes all the time");
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! What holds actions back, by requests to the API server alone: budgets that no storm exceeds, pauses that take effect
+//! at once, cordons that belong to somebody, and failures that end in front of a person.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::large_futures,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aegis_crds::AegisAlert;
+use aegis_sandbox::agent::SimulatorOptions;
+use aegis_sandbox::{Match, Options, WatchBreak};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use common::mirror::Mirror;
+use common::objects::{self, SEED_MANIFEST, rule, rule_for, seed_rule, seed_template, template};
+use common::{Cluster, Controller, reads, settings, until};
+
+const ALERTS: usize = 1_000;
+/// How many of them are critical; they are sent last.
+const CRITICAL: usize = 100;
+const PER_RULE: usize = 10;
+const IN_ALL: usize = 12;
+/// How many are sent at the same time.
+const AT_ONCE: usize = 24;
+
+async fn policy(cluster: &Cluster, spec: Value) {
+    let replaced = json!({"spec": spec});
+    cluster.guards().patch("aegis", &PatchParams::default(), &Patch::Merge(replaced)).await.unwrap();
+}
+
+/// A cluster with the default policy, the seed's rule and template.
+async fn guarded() -> Cluster {
+    let cluster = Cluster::start().await;
+    policy(&cluster, json!({"budgets": null, "breaker": null, "retries": null})).await;
+    cluster.apply(seed_rule()).await;
+    cluster.apply(seed_template()).await;
+    cluster
+}
+
+fn nodes(client: &Client) -> Api<Node> {
+    Api::all(client.clone())
+}
+
+async fn cordon(cluster: &Cluster, node: &str, yes: bool) {
+    let patch = json!({"spec": {"unschedulable": if yes { json!(true) } else { Value::Null }}});
+    nodes(&cluster.client).patch(node, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+}
+
+fn verdict(alert: &AegisAlert) -> (String, String) {
+    let verdict = alert.status.as_ref().and_then(|status| status.verdict.clone()).unwrap_or_default();
+    (verdict.reason, verdict.message)
+}
+
+/// The alert of that fingerprint once it is held for that reason; its message.
+async fn held(cluster: &Cluster, fingerprint: &str, reason: &str) -> String {
+    alert_that(cluster, fingerprint, &format!("held: {reason}"), |alert| verdict(alert).0 == reason).await
+}
+
+async fn succeeded(cluster: &Cluster, fingerprint: &str) {
+    alert_that(cluster, fingerprint, "succeeded", |alert| reads(alert).1 == "Succeeded").await;
+}
+
+async fn alert_that(cluster: &Cluster, fingerprint: &str, what: &str, looks: impl Fn(&AegisAlert) -> bool) -> String {
+    until(&format!("{fingerprint} is {what}"), async || {
+        let alerts = cluster.all_alerts().await;
+        let of = |alert: &AegisAlert| alert.spec.fingerprint.as_deref() == Some(fingerprint);
+        let alert = alerts.into_iter().find(of).ok_or_else(|| "it is not there".to_owned())?;
+        if looks(&alert) { Ok(verdict(&alert).1) } else { Err(format!("{:?}", alert.status)) }
+    })
+    .await
+}
+
+/// What an independent observer saw of Workflows: how many went on at once, and in which order they began.
+#[derive(Default)]
+struct Observed {
+    going: BTreeMap<String, String>,
+    most_in_all: usize,
+    most_of_a_rule: usize,
+    begun: Vec<String>,
+}
+
+impl Observed {
+    fn see(&mut self, workflow: &DynamicObject) {
+        let name = workflow.name_any();
+        let phase = workflow.labels().get("workflows.argoproj.io/phase").map(String::as_str);
+        let ended = matches!(phase, Some("Succeeded" | "Failed" | "Error"));
+        if ended {
+            self.going.remove(&name);
+            return;
+        }
+        if !self.begun.contains(&name) {
+            self.begun.push(name.clone());
+        }
+        self.going.insert(name, workflow.annotations()["aegis.io/rule"].clone());
+        let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+        for rule in self.going.values() {
+            *rules.entry(rule).or_default() += 1;
+        }
+        self.most_of_a_rule = self.most_of_a_rule.max(rules.into_values().max().unwrap_or(0));
+        self.most_in_all = self.most_in_all.max(self.going.len());
+    }
+}
+
+/// Follows every change of every Workflow.
+async fn observe(api: Api<DynamicObject>, observed: Arc<Mutex<Observed>>) {
+    let mut version = "0".to_owned();
+    loop {
+        let mut events = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
+        while let Some(event) = events.try_next().await.unwrap() {
+            match event {
+                WatchEvent::Added(workflow) | WatchEvent::Modified(workflow) => {
+                    version = workflow.resource_version().unwrap();
+                    observed.lock().unwrap().see(&workflow);
+                }
+                WatchEvent::Deleted(workflow) => {
+                    version = workflow.resource_version().unwrap();
+                    observed.lock().unwrap().going.remove(&workflow.name_any());
+                }
+                WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
+                WatchEvent::Error(status) => panic!("the watch ended: {status:?}"),
+            }
+        }
+    }
+}
+
+/// Alerts of two rules, each about a node of its own; the last hundred are critical.
+fn storm_alert(number: usize) -> Value {
+    let type_ = if number.is_multiple_of(2) { "Even" } else { "Odd" };
+    let mut body = objects::alert_on(&format!("n{number}"), type_, "Firing", &format!("f{number}"));
+    body["severity"] = json!(if number >= ALERTS - CRITICAL { "critical" } else { "warning" });
+    body
+}
+
+/// A replica that takes part in that election, ready.
+async fn ready(component: &'static str, cluster: &Cluster, lease: &str) -> Controller {
+    let mut settings = settings();
+    settings.lease.name = lease.to_owned();
+    let controller = Controller::named(component, cluster, settings);
+    controller.until_ready().await;
+    controller
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_exceeds_no_budget_with_two_leaders_that_die_and_the_gravest_go_first() {
+    let names: Vec<String> = (0..ALERTS).map(|number| format!("n{number}")).collect();
+    let cluster = Cluster::with(Options { history: 200_000, nodes: names, ..common::options() }).await;
+    let budgets = json!({"unfinished": IN_ALL, "unfinishedPerRule": PER_RULE, "nodesOut": {"percent": 5}});
+    policy(&cluster, json!({"budgets": budgets})).await;
+    cluster.apply(rule("even", "Even", "t")).await;
+    cluster.apply(rule("odd", "Odd", "t")).await;
+    cluster.apply(template("t", SEED_MANIFEST)).await;
+    let observed = Arc::new(Mutex::new(Observed::default()));
+    let observer = tokio::spawn(observe(cluster.workflows(), observed.clone()));
+    let alerts = Mirror::start(cluster.alerts());
+    let run_time = Duration::from_millis(150);
+    let _simulator = cluster.simulate(SimulatorOptions { run_time, ..SimulatorOptions::default() });
+    // One stays and takes the webhooks; the others lead, each by a Lease of its own, and die again and again.
+    let taker = ready("taker", &cluster, "one").await;
+    let mut second = ready("second", &cluster, "another").await;
+    futures::stream::iter(0..ALERTS)
+        .for_each_concurrent(AT_ONCE, async |number| taker.send("/alert", storm_alert(number)).await)
+        .await;
+    let done = |seen: &common::mirror::Seen<AegisAlert>| {
+        seen.now.values().filter(|alert| reads(alert).1 == "Succeeded").count()
+    };
+    let mut why = BTreeSet::new();
+    for share in 1..=5 {
+        tokio::time::timeout(
+            Duration::from_secs(120),
+            alerts.whenever(|seen| (done(seen) >= ALERTS * share / 5).then_some(())),
+        )
+        .await
+        .unwrap_or_else(|_| panic!("{} of {ALERTS} are done; {:?}", done(&alerts.seen()), why));
+        why.extend(alerts.seen().now.values().map(verdict).filter(|(reason, _)| !reason.is_empty()));
+        second.kill().await;
+        second = ready("second", &cluster, "another").await;
+    }
+    until("every place is given back", async || {
+        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
+        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
+    })
+    .await;
+    until("the observer has seen all", async || {
+        let begun = observed.lock().unwrap().begun.len();
+        if begun == ALERTS { Ok(()) } else { Err(begun) }
+    })
+    .await;
+    observer.abort();
+    let observed = std::mem::take(&mut *observed.lock().unwrap());
+    assert!(observed.most_of_a_rule <= PER_RULE, "{} of a rule went on at once", observed.most_of_a_rule);
+    assert!(observed.most_in_all <= IN_ALL, "{} went on at once", observed.most_in_all);
+    assert!(observed.most_in_all >= PER_RULE, "the budget was what held them back");
+    assert!(why.iter().any(|(reason, message)| reason == "BudgetFull" && message.contains("are under way")), "{why:?}");
+    let grave: BTreeSet<String> = alerts
+        .seen()
+        .now
+        .values()
+        .filter(|alert| alert.spec.severity.as_deref() == Some("critical"))
+        .map(|alert| alert.status.as_ref().unwrap().actions[0].name.clone())
+        .collect();
+    let last = observed.begun.iter().rposition(|name| grave.contains(name)).unwrap();
+    assert!(last < ALERTS - 300, "the last of the critical ones, sent last, began as number {last}");
+    second.kill().await;
+    taker.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_what_is_about_to_begin_even_where_a_leader_has_not_heard_of_it() {
+    let cluster = guarded().await;
+    cluster.apply(rule_for("uncordon", "NodeRecovered", "Firing", "uncordon")).await;
+    let mut recovery = template("uncordon", SEED_MANIFEST);
+    recovery["spec"]["recovery"] = json!(true);
+    cluster.apply(recovery).await;
+    let _simulator = cluster.simulate(SimulatorOptions::default());
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "before")).await;
+    succeeded(&cluster, "before").await;
+
+    let watch = Match::any().component(common::COMPONENT).resource("aegisguards");
+    assert!(cluster.sandbox.faults().break_watches(&watch, WatchBreak::Freeze) > 0);
+    let annotated = json!({"metadata": {"annotations": {"aegis.io/pause": "the network is being rebuilt"}}});
+    cluster.guards().patch("aegis", &PatchParams::default(), &Patch::Merge(annotated)).await.unwrap();
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "paused")).await;
+    let message = held(&cluster, "paused", "Paused").await;
+    assert!(message.contains("the network is being rebuilt"), "{message}");
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeRecovered", "Firing", "recovery")).await;
+    succeeded(&cluster, "recovery").await;
+
+    let resumed = json!({"metadata": {"annotations": {"aegis.io/pause": null}}});
+    cluster.guards().patch("aegis", &PatchParams::default(), &Patch::Merge(resumed)).await.unwrap();
+    cluster.sandbox.faults().break_watches(&watch, WatchBreak::Cut);
+    succeeded(&cluster, "paused").await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_belongs_to_whoever_made_it() {
+    let cluster = guarded().await;
+    cluster.apply(rule_for("uncordon", "NodeHasEmergencyEvent", "Resolved", "uncordon")).await;
+    let mut recovery = template("uncordon", SEED_MANIFEST);
+    recovery["spec"]["recovery"] = json!(true);
+    cluster.apply(recovery).await;
+    let controller = Controller::start(&cluster).await;
+    let act = async |cordons: bool| {
+        let workflow = until("an action goes on", async || {
+            let going =
+                cluster.all_workflows().await.into_iter().find(|workflow| workflow.data.get("status").is_none());
+            going.ok_or("none")
+        })
+        .await;
+        cordon(&cluster, "dev1", cordons).await;
+        cluster.set_phase(&workflow.name_any(), "Succeeded", "").await;
+    };
+    let changes =
+        async || nodes(&cluster.client).get("dev1").await.unwrap().annotations().get("aegis.io/changes").cloned();
+
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "ours")).await;
+    act(true).await;
+    let written = until("the cordon is written down", async || changes().await.ok_or(())).await;
+    let written: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(
+        (written[0]["field"].as_str(), written[0]["rule"].as_str()),
+        (Some("unschedulable"), Some("monitoring/nodehasemergencyevent"))
+    );
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Resolved", "ours")).await;
+    act(false).await;
+    until("nothing of ours is left", async || changes().await.map_or(Ok(()), Err)).await;
+
+    cordon(&cluster, "dev1", true).await;
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "theirs")).await;
+    held(&cluster, "theirs", "Cordoned").await;
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Resolved", "theirs")).await;
+    held(&cluster, "theirs", "NotOurs").await;
+    cordon(&cluster, "dev1", false).await;
+    act(false).await;
+    succeeded(&cluster, "theirs").await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_whose_actions_fail_again_and_again_asks_for_a_person() {
+    let cluster = guarded().await;
+    policy(&cluster, json!({"retries": {"wait": "10ms", "longestWait": "10ms", "attempts": 2}})).await;
+    let _simulator = cluster.simulate(SimulatorOptions { failing: 1.0, ..SimulatorOptions::default() });
+    let controller = Controller::start(&cluster).await;
+    for fingerprint in ["one", "two"] {
+        controller
+            .send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", fingerprint))
+            .await;
+        alert_that(&cluster, fingerprint, "failed", |alert| reads(alert).1 == "Failed").await;
+    }
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "three")).await;
+    let message = held(&cluster, "three", "NeedsPerson").await;
+    assert!(message.contains("kubectl aegis resume node/dev1"), "{message}");
+    let now = jiff::Timestamp::now();
+    policy(&cluster, json!({"resumed": {"node/dev1": now}})).await;
+    alert_that(&cluster, "three", "failed", |alert| reads(alert).1 == "Failed").await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_definition_of_the_guard_nothing_begins_and_with_it_all_does() {
+    let mut options = common::options();
+    let guards = |crd: &Value| crd["spec"]["names"]["kind"] == "AegisGuard";
+    let definition = options.crds.iter().find(|crd| guards(crd)).cloned().unwrap();
+    options.crds.retain(|crd| !guards(crd));
+    let cluster = Cluster::with(options).await;
+    cluster.apply(seed_rule()).await;
+    cluster.apply(seed_template()).await;
+    let _simulator = cluster.simulate(SimulatorOptions::default());
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert("NodeHasEmergencyEvent", "Firing", "f")).await;
+    let message = held(&cluster, "f", "NoPolicy").await;
+    assert!(message.contains("manifest/install/aegisguards.yaml"), "{message}");
+    cluster.install(definition).await;
+    succeeded(&cluster, "f").await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_observes_shows_what_it_would_have_done() {
+    let cluster = guarded().await;
+    let mut observing = seed_rule();
+    observing["spec"]["mode"] = json!("Observe");
+    cluster.apply(observing).await;
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert("NodeHasEmergencyEvent", "Firing", "f")).await;
+    let message = held(&cluster, "f", "Observed").await;
+    assert!(message.starts_with("would create Workflow"), "{message}");
+    assert!(cluster.all_workflows().await.is_empty());
+    controller.stop().await;
+}

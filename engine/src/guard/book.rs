@@ -1,0 +1,235 @@
+//! The book: which places are taken, how many actions began lately, and how the last ones ended. A change of it is a
+//! value; whoever writes it does so on the condition that nobody wrote the AegisGuard in between.
+
+use std::collections::HashMap;
+
+use aegis_crds::guard::{AegisGuardStatus, BreakerStatus, Claim, Ending, Starts};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::policy::Policy;
+use super::request::{Place, Request};
+
+const OPEN: &str = "Open";
+const CLOSED: &str = "Closed";
+/// For how long a failure counts that no success followed.
+const FAILURES_COUNT: SignedDuration = SignedDuration::from_hours(24);
+/// How many endings are kept; the oldest go first.
+const MOST_ENDINGS: usize = 2000;
+
+/// The book.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Book {
+    claims: Vec<Claim>,
+    starts: Vec<Starts>,
+    breaker: Option<BreakerStatus>,
+    endings: Vec<Ending>,
+    /// Taken places by rule, recovery apart.
+    by_rule: HashMap<String, usize>,
+    unfinished: usize,
+}
+
+/// How an action ended that gives its place back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was never made.
+    NeverBegan,
+    /// It succeeded then.
+    Succeeded(Timestamp),
+    /// It failed then.
+    Failed(Timestamp),
+}
+
+impl Book {
+    /// The book as it stands.
+    pub fn of(status: Option<&AegisGuardStatus>) -> Self {
+        let Some(status) = status else { return Self::default() };
+        let mut book = Self {
+            claims: status.claims.clone(),
+            starts: status.starts.clone(),
+            breaker: status.breaker.clone(),
+            endings: status.endings.clone(),
+            ..Self::default()
+        };
+        book.count();
+        book
+    }
+
+    fn count(&mut self) {
+        self.by_rule.clear();
+        for claim in self.claims.iter().filter(|claim| !claim.recovery) {
+            *self.by_rule.entry(claim.rule.clone()).or_default() += 1;
+        }
+        self.unfinished = self.by_rule.values().sum();
+    }
+
+    /// Every place that is taken.
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+
+    /// The claim of that place.
+    pub fn find(&self, place: &Place) -> Option<&Claim> {
+        self.claims.iter().find(|claim| Place::of(claim) == *place)
+    }
+
+    /// How many places are taken, recovery apart.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// How many of them a rule has.
+    pub fn unfinished_of(&self, rule: &str) -> usize {
+        self.by_rule.get(rule).copied().unwrap_or_default()
+    }
+
+    /// The nodes under action, recovery apart.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.claims.iter().filter(|claim| !claim.recovery).filter_map(|claim| claim.node.as_deref())
+    }
+
+    /// The claim of another place that works on the same target or node.
+    pub fn works_on(&self, request: &Request) -> Option<&Claim> {
+        self.claims.iter().find(|claim| {
+            Place::of(claim) != request.place
+                && (claim.target == request.target || (claim.node.is_some() && claim.node == request.node))
+        })
+    }
+
+    /// How the last action of the request's rule on its target ended.
+    pub fn ending(&self, request: &Request) -> Option<&Ending> {
+        let rule = request.rule.to_string();
+        self.endings.iter().find(|ending| ending.rule == rule && ending.target == request.target)
+    }
+
+    /// How many actions began within the breaker's time; what began before it tripped no longer counts once it has
+    /// closed.
+    pub fn begun(&self, policy: &Policy, now: Timestamp) -> usize {
+        let within = policy.breaker().within;
+        let tripped = self.breaker.as_ref().and_then(|breaker| breaker.opened);
+        let counts = |start: &&Starts| {
+            start
+                .minute
+                .is_some_and(|minute| now.duration_since(minute) < within && tripped.is_none_or(|at| minute > at))
+        };
+        let count: i64 = self.starts.iter().filter(counts).map(|start| i64::from(start.count)).sum();
+        usize::try_from(count).unwrap_or_default()
+    }
+
+    /// When the breaker closes, if it is open.
+    pub fn breaker_open(&self, policy: &Policy, resumed: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let breaker = self.breaker.as_ref().filter(|breaker| breaker.state == OPEN)?;
+        let opened = breaker.opened?;
+        let closes = opened.saturating_add(policy.breaker().calm).unwrap_or(Timestamp::MAX);
+        (closes > now && resumed.is_none_or(|resumed| resumed < opened)).then_some(closes)
+    }
+
+    /// The book with that place taken. Recovery takes a place but counts nowhere. An action that is there already, made
+    /// before its place was taken, is counted and trips nothing.
+    #[must_use]
+    pub fn with(&self, request: &Request, policy: &Policy, now: Timestamp) -> Self {
+        let mut book = self.clone();
+        if book.find(&request.place).is_some() {
+            return book;
+        }
+        book.claims.push(request.claim(now));
+        if !request.recovery {
+            book.begin(policy, now);
+        }
+        book.count();
+        book
+    }
+
+    fn begin(&mut self, policy: &Policy, now: Timestamp) {
+        let breaker = policy.breaker();
+        let minute = Timestamp::from_second(now.as_second() - now.as_second().rem_euclid(60)).unwrap_or(now);
+        self.starts.retain(|start| start.minute.is_some_and(|begun| now.duration_since(begun) < breaker.within));
+        match self.starts.iter_mut().find(|start| start.minute == Some(minute)) {
+            Some(start) => start.count = start.count.saturating_add(1),
+            None => self.starts.push(Starts { minute: Some(minute), count: 1 }),
+        }
+    }
+
+    /// The book with the breaker as it is now: tripped when one more action was asked for than may begin, closed when
+    /// its time is over or a person said so; the count begins anew then.
+    #[must_use]
+    pub fn with_breaker(&self, policy: &Policy, resumed: Option<Timestamp>, asked: bool, now: Timestamp) -> Self {
+        let mut book = self.clone();
+        let breaker = policy.breaker();
+        let is_open = book.breaker.as_ref().is_some_and(|breaker| breaker.state == OPEN);
+        if is_open && self.breaker_open(policy, resumed, now).is_none() {
+            if let Some(breaker) = &mut book.breaker {
+                breaker.state = CLOSED.to_owned();
+                breaker.closes = None;
+            }
+        } else if !is_open && asked && book.begun(policy, now) >= breaker.actions {
+            let closes = now.saturating_add(breaker.calm).unwrap_or(Timestamp::MAX);
+            book.breaker = Some(BreakerStatus { state: OPEN.to_owned(), opened: Some(now), closes: Some(closes) });
+        }
+        book
+    }
+
+    /// The book with that place given back. A success is remembered only for a rule that waits after it.
+    #[must_use]
+    pub fn without(&self, place: &Place, ended: Ended, cooldown: SignedDuration, now: Timestamp) -> Self {
+        let mut book = self.clone();
+        let Some(claim) = self.find(place) else { return book };
+        book.claims.retain(|claim| Place::of(claim) != *place);
+        book.count();
+        let (time, failed) = match ended {
+            Ended::NeverBegan => return book,
+            Ended::Succeeded(time) => (time, false),
+            Ended::Failed(time) => (time, true),
+        };
+        if claim.recovery {
+            return book;
+        }
+        let same = |ending: &Ending| ending.rule == claim.rule && ending.target == claim.target;
+        let before = book.endings.iter().find(|ending| same(ending)).and_then(|ending| ending.failures).unwrap_or(0);
+        book.endings.retain(|ending| {
+            !same(ending) && ending.time.is_some_and(|time| now.duration_since(time) < FAILURES_COUNT)
+        });
+        if !failed && cooldown.is_zero() {
+            return book;
+        }
+        let failures = failed.then(|| before.saturating_add(1));
+        book.endings.push(Ending {
+            rule: claim.rule.clone(),
+            target: claim.target.clone(),
+            time: Some(time),
+            failures,
+        });
+        book.endings.drain(..book.endings.len().saturating_sub(MOST_ENDINGS));
+        book
+    }
+
+    /// What is to be written where this book is to stand in place of that one: fields of the status, `null` for those
+    /// that go.
+    pub fn status_since(&self, before: &Self) -> Value {
+        let list = |value: Value| match value.as_array().is_some_and(Vec::is_empty) {
+            true => Value::Null,
+            false => value,
+        };
+        let mut fields = serde_json::Map::new();
+        if self.claims != before.claims {
+            fields.insert("claims".to_owned(), list(json!(self.claims)));
+            fields.insert("unfinished".to_owned(), json!(self.unfinished));
+        }
+        if self.starts != before.starts {
+            fields.insert("starts".to_owned(), list(json!(self.starts)));
+        }
+        if self.breaker != before.breaker {
+            // Fields that go must be named in a merge patch.
+            fields.insert("breaker".to_owned(), breaker_patch(self.breaker.as_ref()));
+        }
+        if self.endings != before.endings {
+            fields.insert("endings".to_owned(), list(json!(self.endings)));
+        }
+        Value::Object(fields)
+    }
+}
+
+fn breaker_patch(breaker: Option<&BreakerStatus>) -> Value {
+    let Some(breaker) = breaker else { return Value::Null };
+    json!({"state": breaker.state, "opened": breaker.opened, "closes": breaker.closes})
+}

@@ -1,0 +1,141 @@
+//! Places in the book: taken right before an action is made, given back once its outcome stands.
+
+use aegis_crds::alert::{AlertOpsStatus, AlertStatus};
+use aegis_crds::guard::Claim;
+use aegis_crds::template::ActsOn;
+use jiff::{SignedDuration, Timestamp};
+
+use super::action::ActionKind;
+use super::decide::Decided;
+use super::ledger::{Entry, Ledger};
+use super::snapshot::Snapshot;
+use super::template::CompiledTemplate;
+use super::{Decision, GiveBack, LastLook, Step};
+use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Request};
+use crate::incident::Stored;
+use crate::rules::CompiledRule;
+use crate::scope::ObjectName;
+/// What an action asks for.
+pub(super) fn request(
+    seen: &Snapshot,
+    phase: AlertStatus,
+    attempt: i32,
+    rule: Result<&CompiledRule, ObjectName>,
+    template: Option<&CompiledTemplate>,
+) -> Request {
+    let metadata = &seen.alert.metadata;
+    let alert = metadata.name.clone().unwrap_or_default();
+    let acts_on = template.map_or(ActsOn::Object, |template| template.acts_on);
+    let (target, node) = guard::target(&seen.alert.spec.involved_object, acts_on, &alert);
+    let since = metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+    let recovers =
+        rule.as_ref().ok().and_then(|rule| rule.terms.recovery).unwrap_or(template.is_some_and(|one| one.recovery));
+    let known = rule.as_ref().ok().copied();
+    let own = known.map(|rule| rule.terms.retries).unwrap_or_default();
+    Request {
+        place: Place { uid: metadata.uid.clone().unwrap_or_default(), phase, attempt },
+        rank: Rank::new(seen.alert.spec.severity.as_deref(), since, &alert),
+        alert,
+        target,
+        node,
+        recovery: recovers,
+        on_cordoned: known.map(|rule| rule.terms.on_cordoned).unwrap_or_default(),
+        budget: known.map(|rule| rule.terms.budget.clone()).unwrap_or_default(),
+        retries: seen.guard.policy().map(|policy| policy.retries(&own)).unwrap_or_default(),
+        rule: rule.map_or_else(|name| name, |rule| rule.name.clone()),
+    }
+}
+
+/// The steps that take and give back places, and the action in between.
+pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now: Timestamp) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if seen.guard.has_book {
+        if let Some(entry) = ledger.under_way() {
+            steps.extend(adopted(seen, entry).map(Step::Adopt));
+        }
+        let starts = match (&decided.decision, &decided.request) {
+            (Decision::Start(_), Some(request)) => Some(&request.place),
+            // It is tried again in a moment; others of its kind would fare no better.
+            (Decision::Hold(refusal), Some(request)) if refusal.reason == Reason::CreateFailed => Some(&request.place),
+            _ => None,
+        };
+        if ledger.is_settled() {
+            let free = claims(seen).filter(|claim| starts != Some(&Place::of(claim)));
+            steps.extend(
+                free.filter_map(|claim| give_back(seen, ledger, claim, now)).map(|one| Step::GiveBack(Box::new(one))),
+            );
+        }
+    }
+    if let (Decision::Start(remedy), Some(request)) = (&decided.decision, &decided.request) {
+        if seen.guard.has_book && seen.guard.book.find(&request.place).is_none() {
+            steps.push(Step::Claim(Box::new(request.clone())));
+        }
+        steps.push(Step::LastLook(last_look(seen, request)));
+        steps.push(Step::Create(remedy.clone()));
+    }
+    steps
+}
+
+/// When a place comes free that no event tells of: an action that cannot be stopped is waited for only so long.
+pub(super) fn wakes(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Vec<Timestamp> {
+    let entries = claims(seen).filter_map(|claim| ledger.find(&Place::of(claim)));
+    entries.filter_map(|entry| entry.goes_on_until()).filter(|end| *end > now).collect()
+}
+
+fn claims(seen: &Snapshot) -> impl Iterator<Item = &Claim> {
+    let uid = seen.alert.metadata.uid.as_deref().unwrap_or_default();
+    seen.guard.book.claims().iter().filter(move |claim| claim.uid == uid)
+}
+
+/// An action that was made without a place, by an earlier version or before the book was lost.
+fn adopted(seen: &Snapshot, entry: &Entry<'_>) -> Option<Box<Request>> {
+    let record = &entry.record;
+    let rule = ObjectName::parse(&record.rule).unwrap_or_default();
+    let template = ObjectName::parse(&record.template).and_then(|name| seen.templates.get(&name));
+    let template = template.and_then(|template| template.as_ref().ok());
+    let request =
+        request(seen, record.phase, record.attempt, seen.rules.get(&rule).map(AsRef::as_ref).ok_or(rule), template);
+    seen.guard.book.find(&request.place).is_none().then(|| Box::new(request))
+}
+
+fn give_back(seen: &Snapshot, ledger: &Ledger<'_>, claim: &Claim, now: Timestamp) -> Option<GiveBack> {
+    let entry = ledger.find(&Place::of(claim));
+    let ended = match entry.and_then(|entry| Some((entry, entry.record.completion_time?))) {
+        Some((entry, _)) if entry.goes_on_until().is_some_and(|end| end > now) => return None,
+        Some((entry, time)) => match entry.record.status {
+            Some(AlertOpsStatus::Succeeded) => Ended::Succeeded(time),
+            _ => Ended::Failed(time),
+        },
+        None if entry.is_some_and(Entry::is_under_way) => return None,
+        None => Ended::NeverBegan,
+    };
+    let made = entry.map(|entry| &entry.record).filter(|record| record.uid.is_some());
+    let action = made.and_then(|record| Some((ActionKind::parse(&record.kind)?, record.name.clone())));
+    Some(GiveBack { claim: claim.clone(), ended, cooldown: cooldown(seen, claim), action })
+}
+
+fn cooldown(seen: &Snapshot, claim: &Claim) -> SignedDuration {
+    let rule = ObjectName::parse(&claim.rule).and_then(|name| seen.rules.get(&name));
+    let own = rule.map(|rule| rule.terms.retries).unwrap_or_default();
+    seen.guard.policy().map_or(SignedDuration::ZERO, |policy| policy.retries(&own).cooldown)
+}
+
+fn last_look(seen: &Snapshot, request: &Request) -> LastLook {
+    let node = request.node.as_ref().map(|name| (name.clone(), seen.guard.fleet.get(name).cloned()));
+    let object = &seen.alert.spec.involved_object;
+    let is_pod = object.kind.eq_ignore_ascii_case("pod") && !object.name.is_empty() && !object.namespace.is_empty();
+    let heard = Stored::new(&seen.alert).last_heard().filter(|_| request.place.phase == AlertStatus::Firing);
+    let pod = heard.filter(|_| is_pod).map(|heard| (ObjectName::new(&object.namespace, &object.name), heard));
+    LastLook { node, pod }
+}
+
+/// Why the node is not the one that the alert is about.
+pub(super) fn newer_node(guard: &Guard, request: &Request, heard: Timestamp) -> Option<String> {
+    let name = request.node.as_ref().filter(|_| request.place.phase == AlertStatus::Firing)?;
+    let created = guard.fleet.get(name)?.created?;
+    (created > heard).then(|| {
+        format!(
+            "node {name} was made at {created}, after the alert was last heard; it is tried when it is reported again"
+        )
+    })
+}
