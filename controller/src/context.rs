@@ -15,7 +15,7 @@ use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, Resource};
 
 use crate::alert::{Memory, Stages};
-use crate::cache::{self, Alerts, Rules, Source, Templates};
+use crate::cache::{self, Alerts, Guards, Rules, Source, Templates};
 use crate::clock::Clock;
 use crate::events::{Note, Recorder, Weight};
 use crate::executors::{Jobs, Workflows};
@@ -68,6 +68,9 @@ pub struct Lead {
     pub term: Term,
     /// All templates.
     pub templates: Templates,
+    /// The AegisGuards of the publish namespace. They may not be listed yet when a term begins: without a definition
+    /// nothing but recovery begins, and what has begun is followed all the same.
+    pub guards: Guards,
     /// The Workflows that we made.
     pub workflows: Workflows,
     /// The Jobs that we made.

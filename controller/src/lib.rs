@@ -22,6 +22,7 @@ pub mod tally;
 pub mod telemetry;
 pub mod term;
 
+mod policy;
 mod rule;
 mod run;
 mod template;

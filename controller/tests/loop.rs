@@ -12,17 +12,17 @@ mod common;
 
 use std::time::Duration;
 
-use aegis_crds::AegisAlertOpsRule;
 use aegis_crds::alert::AlertOpsStatus;
+use aegis_crds::{AegisAlertOpsRule, AegisGuard};
 use aegis_sandbox::agent::{SimulatorOptions, Writes};
 use aegis_sandbox::{Action, Match, Options, Rule, Verb, When};
-use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use common::mirror::Mirror;
 use common::objects::{self, seed_alert, seed_resolved, seed_rule, seed_template};
-use common::{COMPONENT, Cluster, Controller, options, reads, settings, until};
+use common::{COMPONENT, Cluster, Controller, NAMESPACE, options, reads, settings, until};
 
 async fn seeded() -> Cluster {
     let cluster = Cluster::start().await;
@@ -61,10 +61,16 @@ async fn a_rule_that_is_recorded_is_in_force() {
 async fn an_alert_becomes_a_workflow_and_a_true_status_in_eight_writes_and_three_reads() {
     let cluster = seeded().await;
     let controller = Controller::start(&cluster).await;
-    until("rule and template are recorded", async || {
+    let guards: Api<AegisGuard> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    until("rule, template and policy are recorded", async || {
         let rule = cluster.rules().get("nodehasemergencyevent").await.unwrap();
         let template = cluster.templates().get("nodehasemergencyevent").await.unwrap();
-        let words = [rule.status.and_then(|status| status.status), template.status.and_then(|status| status.status)];
+        let guard = guards.get_opt("aegis").await.unwrap().and_then(|guard| guard.status);
+        let words = [
+            rule.status.and_then(|status| status.status),
+            template.status.and_then(|status| status.status),
+            guard.and_then(|status| status.status),
+        ];
         if words.iter().all(|word| word.as_deref() == Some("Recorded")) { Ok(()) } else { Err(words) }
     })
     .await;

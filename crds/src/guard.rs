@@ -299,7 +299,7 @@ pub struct AegisGuardStatus {
     /// The generation that was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The policy in force, where that is an earlier one because the present one is invalid.
+    /// The last policy that was valid, without pauses: it is in force while the present one is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::anything")]
     pub in_force: Option<Box<AegisGuardSpec>>,

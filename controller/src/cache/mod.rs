@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use aegis_crds::alert::{AlertOpsStatus, OpsStatus};
 use aegis_crds::names::{FINGERPRINT_LABEL, fingerprint_label};
-use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisGuard, AegisOpsTemplate};
 use aegis_engine::plan::TemplateBook;
 use aegis_engine::rules::RuleBook;
 use aegis_engine::scope::ObjectName;
@@ -36,6 +36,9 @@ pub type Alerts = Objects<AegisAlert>;
 
 /// All rules of the watched namespaces, and the book to choose from.
 pub type Rules = Compiled<RuleBook>;
+
+/// The AegisGuards of the publish namespace; one of them counts.
+pub type Guards = Objects<AegisGuard>;
 
 /// All templates of the watched namespaces, parsed.
 pub type Templates = Compiled<TemplateBook>;
@@ -74,6 +77,10 @@ impl Kept for AegisAlertOpsRule {
 
 impl Kept for AegisOpsTemplate {
     const KIND: &'static str = "AegisOpsTemplate";
+}
+
+impl Kept for AegisGuard {
+    const KIND: &'static str = "AegisGuard";
 }
 
 impl Alerts {

@@ -135,7 +135,7 @@ impl Desk {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut received) = received else { return };
         let watch = async {
-            let (mut guards, mut fleet) = (lead.view.guards().subscribe(), lead.view.fleet_changes());
+            let (mut guards, mut fleet) = (lead.guards.subscribe(), lead.view.fleet_changes());
             loop {
                 tokio::select! {
                     _ = guards.next() => {
@@ -248,14 +248,14 @@ async fn write(lead: &Lead, guard: &Guard, round: &Round<Key>) -> Result<(), Fai
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let written = lead.request(api(lead).patch_status(GUARD_NAME, &parameters, &Patch::Merge(patch))).await?;
     *lead.desk.written.lock().unwrap_or_else(PoisonError::into_inner) = written.resource_version();
-    lead.view.guards().insert(written);
+    lead.guards.insert(written);
     Ok(())
 }
 
 /// Reads the AegisGuard as it is at this moment.
 async fn read(lead: &Lead) -> Result<(), Failure> {
     if let Some(object) = lead.request(api(lead).get_opt(GUARD_NAME)).await? {
-        lead.view.guards().insert(object);
+        lead.guards.insert(object);
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo
 use kube::ResourceExt;
 use tokio::sync::watch;
 
-use super::{Guards, Nodes};
-use crate::cache::{Kept, Key};
+use super::Nodes;
+use crate::cache::{Guards, Kept, Key};
 
 /// The sources, and what was last read from them.
 pub struct View {
@@ -85,11 +85,6 @@ impl View {
             )),
             read: Mutex::default(),
         }
-    }
-
-    /// The cache of AegisGuards.
-    pub fn guards(&self) -> &Guards {
-        &self.guards
     }
 
     /// The AegisGuard that counts, as the cache shows it.

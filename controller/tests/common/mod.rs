@@ -48,11 +48,20 @@ impl Cluster {
 
     /// As the options say.
     pub async fn with(options: Options) -> Self {
-        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
-        let client = sandbox.client_as("test");
-        let cluster = Self { sandbox, client };
+        let cluster = Self::bare(options).await;
         cluster.lift_limits().await;
         cluster
+    }
+
+    /// With Argo's definition, and no policy that anybody wrote.
+    pub async fn unguarded() -> Self {
+        Self::bare(options()).await
+    }
+
+    async fn bare(options: Options) -> Self {
+        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
+        let client = sandbox.client_as("test");
+        Self { sandbox, client }
     }
 
     /// Tests that are not about budgets have none to run into; those that are write a policy of their own.

@@ -77,6 +77,11 @@ impl Pauses {
         })
     }
 
+    /// When the next pause that is in force ends; `None` if none does by itself.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        self.0.iter().filter_map(|entry| entry.pause.until).filter(|until| now < *until).min()
+    }
+
     /// What is paused now, in short: "everything, node n1"; `None` if nothing is.
     pub fn summary(&self, now: Timestamp) -> Option<String> {
         const SHOWN: usize = 3;
@@ -255,6 +260,15 @@ mod tests {
         assert_eq!((hold.what.as_str(), hold.until), ("node n1", Some(at("2026-11-22T14:00:00Z"))));
         let hold = held(&pauses(&[short, pause("rule/cordon"), long]), false).unwrap();
         assert_eq!((hold.what.as_str(), hold.until), ("rule cordon", None), "it has no end");
+    }
+
+    #[test]
+    fn the_next_end_is_that_of_a_pause_in_force() {
+        let until = |time: &str| Pause { until: Some(at(time)), ..pause("all") };
+        let (over, later) = (until(NOON), until("2026-11-22T14:00:00Z"));
+        let all = [over.clone(), later, until("2026-11-22T13:00:00Z"), pause("all")];
+        assert_eq!(pauses(&all).next_end(at(NOON)), Some(at("2026-11-22T13:00:00Z")));
+        assert_eq!(pauses(&[over, pause("all")]).next_end(at(NOON)), None);
     }
 
     #[test]

@@ -96,7 +96,8 @@ fn text(guard: &Value, now: Timestamp) -> anyhow::Result<String> {
         .collect();
     section(&mut page, "places taken", &["ALERT", "PHASE", "ATTEMPT", "RULE", "TARGET", "AGE"], &claims);
 
-    let in_force = guard.pointer("/status/inForce").filter(|policy| policy.is_object());
+    let invalid = guard.pointer("/status/status").and_then(Value::as_str) == Some("Invalid");
+    let in_force = guard.pointer("/status/inForce").filter(|policy| invalid && policy.is_object());
     let head = if in_force.is_some() { "policy (an earlier one: the present one is invalid)" } else { "policy" };
     let mut policy = in_force.or_else(|| guard.get("spec")).cloned().unwrap_or_default();
     if let Some(fields) = policy.as_object_mut() {
