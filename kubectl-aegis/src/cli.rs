@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Resume(commands::pause::resume::Resume),
     Approve(commands::approval::approve::Approve),
     Reject(commands::approval::reject::Reject),
+    Undo(commands::undo::Undo),
     Guard(commands::guard::Guard),
     /// Make container images without Docker
     #[command(subcommand)]

@@ -35,7 +35,7 @@ fn stdout(words: &[&str]) -> String {
 
 #[test]
 fn the_manual_of_every_verb() {
-    let pages: [(&str, &[&str]); 14] = [
+    let pages: [(&str, &[&str]); 15] = [
         ("aegis", &["--help"]),
         ("demo", &["demo", "--help"]),
         ("sandbox", &["sandbox", "--help"]),
@@ -47,6 +47,7 @@ fn the_manual_of_every_verb() {
         ("resume", &["resume", "--help"]),
         ("approve", &["approve", "--help"]),
         ("reject", &["reject", "--help"]),
+        ("undo", &["undo", "--help"]),
         ("guard", &["guard", "--help"]),
         ("image", &["image", "--help"]),
         ("image_build", &["image", "build", "--help"]),

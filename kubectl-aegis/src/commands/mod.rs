@@ -8,6 +8,7 @@ pub(crate) mod image;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod sandbox;
+pub(crate) mod undo;
 
 use crate::cli::{Cli, Command};
 use crate::output;
@@ -24,6 +25,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Resume(resume) => resume.run(&cluster).await,
         Command::Approve(approve) => approve.run(&cluster).await,
         Command::Reject(reject) => reject.run(&cluster).await,
+        Command::Undo(undo) => undo.run(&cluster).await,
         Command::Guard(guard) => guard.run(&cluster).await,
         Command::Image(image) => image.run(),
         Command::Version => {
