@@ -179,12 +179,8 @@ async fn by_the_plugin(cluster: &Cluster) -> anyhow::Result<()> {
         ("dan", &["resume", "node/node1"], 0, "node/node1 resumed"),
     ];
     for (user, words, code, part) in cases {
-        let kubeconfig = as_user(cluster, user)?;
-        let mut command = tokio::process::Command::new(plugin()?);
-        command.args(words).args(["-n", NAMESPACE, "--kubeconfig"]).arg(kubeconfig);
-        let done = command.kill_on_drop(true).output().await?;
-        let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.code() == Some(code), "{user} {words:?} ends with {:?}: {told}", done.status.code());
+        let (ended, told) = run_plugin(cluster, user, NAMESPACE, words).await?;
+        ensure!(ended == Some(code), "{user} {words:?} ends with {ended:?}: {told}");
         ensure!(told.contains(part), "{user} {words:?} is told {told}, which lacks {part:?}");
     }
     let guard: Api<AegisGuard> = Api::namespaced(cluster.client.clone(), NAMESPACE);
@@ -194,6 +190,33 @@ async fn by_the_plugin(cluster: &Cluster) -> anyhow::Result<()> {
     let rejection = alert.annotations().get(REJECTION_ANNOTATION).map(String::as_str).unwrap_or_default();
     ensure!(rejection == format!("{DIGEST} by ben: no: not now"), "the rejection reads {rejection:?}");
     Ok(())
+}
+
+/// Runs the plugin in a namespace as that user: its exit code, and all that it said.
+async fn run_plugin(
+    cluster: &Cluster,
+    user: &str,
+    namespace: &str,
+    words: &[&str],
+) -> anyhow::Result<(Option<i32>, String)> {
+    let kubeconfig = if user == "admin" { cluster.kubeconfig() } else { as_user(cluster, user)? };
+    let mut command = tokio::process::Command::new(plugin()?);
+    command.args(words).args(["-n", namespace, "--kubeconfig"]).arg(kubeconfig);
+    let done = command.kill_on_drop(true).output().await?;
+    let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    Ok((done.status.code(), told))
+}
+
+/// The same, where it must succeed.
+pub(super) async fn by_plugin(
+    cluster: &Cluster,
+    user: &str,
+    namespace: &str,
+    words: &[&str],
+) -> anyhow::Result<String> {
+    let (ended, told) = run_plugin(cluster, user, namespace, words).await?;
+    ensure!(ended == Some(0), "{user} {words:?} ends with {ended:?}: {told}");
+    Ok(told)
 }
 
 /// The administrator's kubeconfig with another user in its place.
@@ -209,6 +232,16 @@ fn as_user(cluster: &Cluster, user: &str) -> anyhow::Result<PathBuf> {
 
 /// Runs kubectl in the namespace as that user; the administrator is nobody else.
 async fn kubectl(cluster: &Cluster, user: &str, words: &[&str]) -> anyhow::Result<String> {
+    kubectl_in(cluster, NAMESPACE, user, words).await
+}
+
+/// The same in another namespace.
+pub(super) async fn kubectl_in(
+    cluster: &Cluster,
+    namespace: &str,
+    user: &str,
+    words: &[&str],
+) -> anyhow::Result<String> {
     let user: &[&str] = if user == "admin" { &[] } else { &["--as", user] };
-    cluster.kubectl(&[words, &["-n", NAMESPACE], user].concat()).await
+    cluster.kubectl(&[words, &["-n", namespace], user].concat()).await
 }

@@ -10,6 +10,7 @@ mod dropcache;
 mod etcd_outage;
 mod faults;
 mod frozen_leader;
+mod guard;
 mod injection;
 mod install;
 mod job_without_argo;
@@ -48,7 +49,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 21] = [
+pub static ALL: [Scenario; 22] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -65,6 +66,7 @@ pub static ALL: [Scenario; 21] = [
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
     approval::SCENARIO,
+    guard::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,
