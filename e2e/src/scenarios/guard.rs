@@ -1,6 +1,8 @@
 //! What holds actions back, each gate by the means that people have: real kubectl, the plugin, real nodes and Workflows.
 
 use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -88,7 +90,9 @@ impl Scene<'_> {
     }
 
     async fn window(&self) -> anyhow::Result<()> {
-        let frozen = json!([{"name": "always", "kind": "Freeze", "schedule": "* * * * *", "duration": "2m"}]);
+        let opened = Timestamp::now().to_zoned(TimeZone::UTC);
+        let schedule = format!("{} {} * * *", opened.minute(), opened.hour());
+        let frozen = json!([{"name": "now", "kind": "Freeze", "schedule": schedule, "duration": "1h"}]);
         self.policy(&json!({"windows": frozen})).await?;
         self.send("NodeFails", "frozen", Cluster::NODE).await?;
         self.held("frozen", "Frozen").await?;
