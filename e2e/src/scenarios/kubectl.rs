@@ -21,13 +21,14 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 const NAMESPACE: &str = "kubectl";
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "aegisalert",
     "aegisalertopsrule",
     "aegisopstemplate",
     "aegisdiagnosis",
     "aegisnodehealthcheck",
     "aegisclusterhealthcheck",
+    "aegisguard",
 ];
 /// The name of the rule and of the template that the compatible system's users know.
 const SEED: &str = "nodehasemergencyevent";
