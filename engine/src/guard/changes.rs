@@ -231,6 +231,7 @@ pub fn undo(node: &Node, alert: Option<&str>) -> Result<Value, CannotUndo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::testing::merge;
 
     fn node(text: Value) -> Node {
         let mut node: Node = serde_json::from_value(text).unwrap();
@@ -281,7 +282,7 @@ mod tests {
     fn putting_back_gives_the_node_as_it_was() {
         let changes = record(&Picture::of(&healthy()), &broken(), by("a")).unwrap();
         let mut patched = json!(with(broken(), &changes));
-        apply(&mut patched, &undo(&with(broken(), &changes), None).unwrap());
+        merge(&mut patched, &undo(&with(broken(), &changes), None).unwrap());
         let back: Node = serde_json::from_value(patched).unwrap();
         assert_eq!(Picture::of(&back), Picture::of(&healthy()));
         assert!(recorded(&back).is_empty());
@@ -342,24 +343,5 @@ mod tests {
         let picture = Picture::of(&broken());
         assert_eq!(Picture::parse(&picture.to_text()), Some(picture));
         assert_eq!(Picture::parse("nonsense"), None);
-    }
-
-    /// RFC 7386.
-    fn apply(target: &mut Value, patch: &Value) {
-        let Value::Object(patch) = patch else {
-            *target = patch.clone();
-            return;
-        };
-        if !target.is_object() {
-            *target = json!({});
-        }
-        let map = target.as_object_mut().unwrap();
-        for (key, value) in patch {
-            if value.is_null() {
-                map.remove(key);
-            } else {
-                apply(map.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
     }
 }

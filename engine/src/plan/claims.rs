@@ -28,9 +28,8 @@ pub(super) fn request(
     let acts_on = template.map_or(ActsOn::Object, |template| template.acts_on);
     let (target, node) = guard::target(&seen.alert.spec.involved_object, acts_on, &alert);
     let since = metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
-    let recovers =
-        rule.as_ref().ok().and_then(|rule| rule.terms.recovery).unwrap_or(template.is_some_and(|one| one.recovery));
     let known = rule.as_ref().ok().copied();
+    let of_template = template.is_some_and(|template| template.recovery);
     let own = known.map(|rule| rule.terms.retries).unwrap_or_default();
     Request {
         place: Place { uid: metadata.uid.clone().unwrap_or_default(), phase, attempt },
@@ -38,7 +37,7 @@ pub(super) fn request(
         alert,
         target,
         node,
-        recovery: recovers,
+        recovery: known.map_or(of_template, |rule| rule.terms.is_recovery(of_template)),
         on_cordoned: known.map(|rule| rule.terms.on_cordoned).unwrap_or_default(),
         budget: known.map(|rule| rule.terms.budget.clone()).unwrap_or_default(),
         retries: seen.guard.policy().map(|policy| policy.retries(&own)).unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aegis_crds::alert::{AlertStatus, TriggerStatus};
 use aegis_crds::names;
 use aegis_crds::rule::{Mode, RuleApproval};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::action::ActionKind;
 use super::ledger::{self, Ledger};
@@ -14,7 +14,7 @@ use super::snapshot::{Snapshot, TroubleKind};
 use super::{Decision, Look, Rest, claims, family, later};
 use crate::guard::{self, Case, Judgement, Opinion, Reason, Refusal, Request};
 use crate::incident::Stored;
-use crate::rules::{AlertFacts, Choice, CompiledRule};
+use crate::rules::{AlertFacts, Choice};
 use crate::scope::ObjectName;
 
 /// A decision with all that led to it.
@@ -95,37 +95,18 @@ fn firing(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
     };
     let heard_since = seen.alert.status.as_ref().and_then(|status| status.last_time) > last.record.completion_time;
     let taken = ledger.made_for(phase).count();
-    let Some((choice, (after, limit))) =
-        choice.and_then(|choice| again(&choice.winner, taken).map(|again| (choice, again)))
-    else {
-        return Decision::Rest(Rest::Acted).into();
-    };
-    if i32::try_from(taken).unwrap_or(i32::MAX) >= limit {
+    let acts_again = |choice: &Choice| choice.winner.repeat.is_some() || !choice.winner.escalation.is_empty();
+    let Some(choice) = choice.filter(acts_again) else { return Decision::Rest(Rest::Acted).into() };
+    let Some(after) = choice.winner.wait_before(i32::try_from(taken).unwrap_or(i32::MAX).saturating_add(1)) else {
+        let limit = choice.winner.attempts();
         return Decided { choice: Some(choice), ..Decision::Rest(Rest::LimitReached(limit)).into() };
-    }
+    };
     let due = last.record.completion_time.map_or(now, |ended| later(ended, after));
     if !heard_since || now < due {
         return Decided { choice: Some(choice), ..Decision::Rest(Rest::Repeats { due, heard_since }).into() };
     }
     let attempt = ledger.made_for(phase).map(|entry| entry.record.attempt).max().unwrap_or(0).saturating_add(1);
     action(seen, ledger, phase, attempt, choice, now)
-}
-
-/// How long after its last action a rule acts again on an alert that it has acted on so many times, and how often at
-/// most; `None` if it acts once.
-fn again(rule: &CompiledRule, taken: usize) -> Option<(SignedDuration, i32)> {
-    if rule.escalation.is_empty() {
-        return rule.repeat.map(|repeat| (repeat.after, repeat.limit));
-    }
-    let limit = i32::try_from(rule.escalation.len()).unwrap_or(i32::MAX).saturating_add(1);
-    let step = taken.checked_sub(1).and_then(|number| rule.escalation.get(number));
-    Some((step.map_or(SignedDuration::ZERO, |step| step.after), limit))
-}
-
-/// The template of that attempt.
-fn template_of(rule: &CompiledRule, attempt: i32) -> &ObjectName {
-    let step = usize::try_from(attempt).ok().and_then(|attempt| attempt.checked_sub(2));
-    step.and_then(|step| rule.escalation.get(step)).map_or(&rule.template, |step| &step.template)
 }
 
 fn resolved(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
@@ -205,7 +186,7 @@ fn action(
     now: Timestamp,
 ) -> Decided {
     let attempt = ledger.set_aside(phase).map_or(attempt, |record| record.attempt);
-    let wanted = template_of(&choice.winner, attempt);
+    let wanted = choice.winner.template_of(attempt);
     let template = seen.templates.get(wanted).and_then(|template| template.as_ref().ok());
     let request = claims::request(seen, phase, attempt, Ok(&choice.winner), template);
     let rendered = render(seen, ledger, phase, attempt, &choice, wanted);

@@ -22,7 +22,7 @@ mod snapshot;
 mod status;
 mod template;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
