@@ -174,9 +174,10 @@ impl Desk {
         }
         let mut outcome = Err(Failure::NotLeading);
         for _ in 0..TRIES {
-            let guard = lead.view.guard();
+            let object = lead.view.guard_object();
+            let guard = lead.view.guard_of(object.clone());
             let round = self.plan(&guard, &asks, &claims, lead);
-            match write(lead, &guard, &round).await {
+            match write(lead, object.as_deref(), &guard, &round).await {
                 Ok(()) => {
                     outcome = Ok(round);
                     break;
@@ -237,13 +238,13 @@ impl Desk {
     }
 }
 
-/// Writes what is new in the book, if anything is.
-async fn write(lead: &Lead, guard: &Guard, round: &Round<Key>) -> Result<(), Failure> {
+/// Writes what is new in the book, if anything is, on the condition that the AegisGuard is the one that was judged by.
+async fn write(lead: &Lead, object: Option<&AegisGuard>, guard: &Guard, round: &Round<Key>) -> Result<(), Failure> {
     let status = round.book.status_since(&guard.book);
     if status.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(());
     }
-    let Some(object) = lead.view.guard_object() else { return Ok(()) };
+    let Some(object) = object else { return Ok(()) };
     let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": status});
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let written = lead.request(api(lead).patch_status(GUARD_NAME, &parameters, &Patch::Merge(patch))).await?;

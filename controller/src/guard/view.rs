@@ -150,7 +150,11 @@ impl View {
 
     /// Everything that the gates know beyond one alert.
     pub fn guard(&self) -> Arc<Guard> {
-        let object = self.guard_object();
+        self.guard_of(self.guard_object())
+    }
+
+    /// The same, as of this very AegisGuard: what is decided by it may be written on the condition that it still stands.
+    pub fn guard_of(&self, object: Option<Arc<AegisGuard>>) -> Arc<Guard> {
         let nodes = *self.nodes_version.borrow();
         let approvals = self.approvals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let uid = object.as_ref().and_then(|guard| guard.uid()).unwrap_or_default();
