@@ -70,7 +70,7 @@ impl Book {
 
     /// The claim of that place.
     pub fn find(&self, place: &Place) -> Option<&Claim> {
-        self.claims.iter().find(|claim| Place::of(claim) == *place)
+        self.claims.iter().find(|claim| place.is_of(claim))
     }
 
     /// How many places are taken, recovery apart.
@@ -91,7 +91,7 @@ impl Book {
     /// The claim of another place that works on the same target or node.
     pub fn works_on(&self, request: &Request) -> Option<&Claim> {
         self.claims.iter().find(|claim| {
-            Place::of(claim) != request.place
+            !request.place.is_of(claim)
                 && (claim.target == request.target || (claim.node.is_some() && claim.node == request.node))
         })
     }
@@ -127,17 +127,15 @@ impl Book {
     /// The book with that place taken. Recovery takes a place but counts nowhere. An action that is there already, made
     /// before its place was taken, is counted and trips nothing.
     #[must_use]
-    pub fn with(&self, request: &Request, policy: &Policy, now: Timestamp) -> Self {
-        let mut book = self.clone();
-        if book.find(&request.place).is_some() {
-            return book;
+    pub fn with(mut self, request: &Request, policy: &Policy, now: Timestamp) -> Self {
+        if self.find(&request.place).is_none() {
+            self.claims.push(request.claim(now));
+            if !request.recovery {
+                self.begin(policy, now);
+            }
+            self.count();
         }
-        book.claims.push(request.claim(now));
-        if !request.recovery {
-            book.begin(policy, now);
-        }
-        book.count();
-        book
+        self
     }
 
     fn begin(&mut self, policy: &Policy, now: Timestamp) {
@@ -153,54 +151,52 @@ impl Book {
     /// The book with the breaker as it is now: tripped when one more action was asked for than may begin, closed when
     /// its time is over or a person said so; the count begins anew then.
     #[must_use]
-    pub fn with_breaker(&self, policy: &Policy, resumed: Option<Timestamp>, asked: bool, now: Timestamp) -> Self {
-        let mut book = self.clone();
+    pub fn with_breaker(mut self, policy: &Policy, resumed: Option<Timestamp>, asked: bool, now: Timestamp) -> Self {
         let breaker = policy.breaker();
-        let is_open = book.breaker.as_ref().is_some_and(|breaker| breaker.state == OPEN);
+        let is_open = self.breaker.as_ref().is_some_and(|breaker| breaker.state == OPEN);
         if is_open && self.breaker_open(policy, resumed, now).is_none() {
-            if let Some(breaker) = &mut book.breaker {
+            if let Some(breaker) = &mut self.breaker {
                 breaker.state = CLOSED.to_owned();
                 breaker.closes = None;
             }
-        } else if !is_open && asked && book.begun(policy, now) >= breaker.actions {
+        } else if !is_open && asked && self.begun(policy, now) >= breaker.actions {
             let closes = now.saturating_add(breaker.calm).unwrap_or(Timestamp::MAX);
-            book.breaker = Some(BreakerStatus { state: OPEN.to_owned(), opened: Some(now), closes: Some(closes) });
+            self.breaker = Some(BreakerStatus { state: OPEN.to_owned(), opened: Some(now), closes: Some(closes) });
         }
-        book
+        self
     }
 
     /// The book with that place given back. A success is remembered only for a rule that waits after it.
     #[must_use]
-    pub fn without(&self, place: &Place, ended: Ended, cooldown: SignedDuration, now: Timestamp) -> Self {
-        let mut book = self.clone();
-        let Some(claim) = self.find(place) else { return book };
-        book.claims.retain(|claim| Place::of(claim) != *place);
-        book.count();
+    pub fn without(mut self, place: &Place, ended: Ended, cooldown: SignedDuration, now: Timestamp) -> Self {
+        let Some(at) = self.claims.iter().position(|claim| place.is_of(claim)) else { return self };
+        let claim = self.claims.remove(at);
+        self.count();
         let (time, failed) = match ended {
-            Ended::NeverBegan => return book,
+            Ended::NeverBegan => return self,
             Ended::Succeeded(time) => (time, false),
             Ended::Failed(time) => (time, true),
         };
         if claim.recovery {
-            return book;
+            return self;
         }
         let same = |ending: &Ending| ending.rule == claim.rule && ending.target == claim.target;
-        let before = book.endings.iter().find(|ending| same(ending)).and_then(|ending| ending.failures).unwrap_or(0);
-        book.endings.retain(|ending| {
+        let before = self.endings.iter().find(|ending| same(ending)).and_then(|ending| ending.failures).unwrap_or(0);
+        self.endings.retain(|ending| {
             !same(ending) && ending.time.is_some_and(|time| now.duration_since(time) < FAILURES_COUNT)
         });
         if !failed && cooldown.is_zero() {
-            return book;
+            return self;
         }
         let failures = failed.then(|| before.saturating_add(1));
-        book.endings.push(Ending {
+        self.endings.push(Ending {
             rule: claim.rule.clone(),
             target: claim.target.clone(),
             time: Some(time),
             failures,
         });
-        book.endings.drain(..book.endings.len().saturating_sub(MOST_ENDINGS));
-        book
+        self.endings.drain(..self.endings.len().saturating_sub(MOST_ENDINGS));
+        self
     }
 
     /// What is to be written where this book is to stand in place of that one: fields of the status, `null` for those

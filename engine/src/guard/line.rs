@@ -97,11 +97,11 @@ impl<K: Clone + Eq + Hash> Line<K> {
             match (admit(request, &kept, now), waits) {
                 (Ok(()), Some(key)) => {
                     wake.push(key.clone());
-                    kept.book = Arc::new(kept.book.with(request, &policy, now));
+                    take(&mut kept, request, &policy, now);
                 }
                 (Ok(()), None) => {
                     book = book.with(request, &policy, now);
-                    kept.book = Arc::new(kept.book.with(request, &policy, now));
+                    take(&mut kept, request, &policy, now);
                     set(&mut answers, &asks, request, Answer::Taken);
                 }
                 (Err(refusal), None) => {
@@ -116,6 +116,12 @@ impl<K: Clone + Eq + Hash> Line<K> {
         }
         Round { book, answers, wake, too_many }
     }
+}
+
+/// Takes the place in the guard's own book.
+fn take(guard: &mut Guard, request: &Request, policy: &Policy, now: Timestamp) {
+    let book = Arc::unwrap_or_clone(std::mem::take(&mut guard.book));
+    guard.book = Arc::new(book.with(request, policy, now));
 }
 
 /// Whether no more actions of that rule, or of any, may be under way.

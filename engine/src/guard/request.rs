@@ -61,6 +61,11 @@ impl Rank {
 }
 
 impl Place {
+    /// Whether a claim took this place.
+    pub fn is_of(&self, claim: &Claim) -> bool {
+        (claim.uid.as_str(), claim.phase, claim.attempt) == (self.uid.as_str(), self.phase, self.attempt)
+    }
+
     /// The place that a claim took.
     pub fn of(claim: &Claim) -> Self {
         Self { uid: claim.uid.clone(), phase: claim.phase, attempt: claim.attempt }

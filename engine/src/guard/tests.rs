@@ -322,7 +322,7 @@ fn the_wait_grows_with_each_failure_until_a_person_has_to_look() {
     let mut resumed = after(3);
     resumed.resumed = Arc::new([("node/n1".to_owned(), noon())].into());
     assert_eq!(reason_at(&on("n1"), &resumed, noon()), None, "a person looked");
-    let healed = after(2).book.with(&on("n1"), &policy, noon());
+    let healed = Book::clone(&after(2).book).with(&on("n1"), &policy, noon());
     let healed = healed.without(&place("n1"), Ended::Succeeded(noon()), SignedDuration::ZERO, noon());
     assert_eq!(healed.ending(&on("n1")), None, "a success ends the row");
 }
@@ -437,8 +437,8 @@ fn the_breaker_trips_at_one_too_many_and_closes_by_itself_or_by_a_person() {
 fn what_is_written_of_the_book_is_read_as_it_was() {
     let policy = Policy::default();
     let empty = Book::default();
-    let one = empty.with(&on("n1"), &policy, noon()).with(&recovery(pod("p")), &policy, noon());
-    let failed = one.without(&place("n1"), Ended::Failed(noon()), SignedDuration::ZERO, noon());
+    let one = empty.clone().with(&on("n1"), &policy, noon()).with(&recovery(pod("p")), &policy, noon());
+    let failed = one.clone().without(&place("n1"), Ended::Failed(noon()), SignedDuration::ZERO, noon());
     let mut stands = json!({});
     for (from, to) in [(&empty, &one), (&one, &failed), (&failed, &empty)] {
         for (field, value) in to.status_since(from).as_object().unwrap() {

@@ -194,18 +194,18 @@ impl Cluster {
                 if guard::admit(request, guard, now).is_err() {
                     return Err(());
                 }
-                self.book = self.book.with(request, &Policy::default(), now);
+                self.book = self.book.clone().with(request, &Policy::default(), now);
                 guard.book = Arc::new(self.book.clone());
             }
             Step::Adopt(request) => {
                 self.requests.push("adopt");
-                self.book = self.book.with(request, &Policy::default(), now);
+                self.book = self.book.clone().with(request, &Policy::default(), now);
                 Arc::make_mut(&mut view.guard).book = Arc::new(self.book.clone());
             }
             Step::LastLook(_) => {}
             Step::GiveBack(back) => {
                 self.requests.push("give back");
-                self.book = self.book.without(&Place::of(&back.claim), back.ended, back.cooldown, now);
+                self.book = self.book.clone().without(&Place::of(&back.claim), back.ended, back.cooldown, now);
                 Arc::make_mut(&mut view.guard).book = Arc::new(self.book.clone());
             }
             Step::DeleteAlert { .. } => {
