@@ -119,11 +119,11 @@ pub struct Pause {
 pub struct Budgets {
     /// Actions under way, of all rules together. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10000))]
+    #[schemars(range(min = 1, max = 1000))]
     pub unfinished: Option<i32>,
     /// Actions under way, of one rule. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10000))]
+    #[schemars(range(min = 1, max = 1000))]
     pub unfinished_per_rule: Option<i32>,
     /// Nodes out of a pool that does not say otherwise. Default 5 percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -260,7 +260,7 @@ pub struct Retries {
 pub struct Limits {
     /// For its actions under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10000))]
+    #[schemars(range(min = 1, max = 1000))]
     pub unfinished_per_rule: Option<i32>,
     /// For the nodes out of a pool, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 //! written in between, or another leader's claim, makes it read and judge again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_crds::AegisGuard;
@@ -17,6 +17,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::View;
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
 use crate::queue::{Lane, Queue};
@@ -111,9 +112,13 @@ impl Desk {
         self.pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(place)
     }
 
-    /// The alert waits until there is room for this.
-    pub fn wait(&self, key: &Key, request: Request) {
+    /// The alert waits until there is room for this, by what it was judged by.
+    pub fn wait(&self, key: &Key, request: Request, judged_by: &Arc<Guard>, view: &View) {
         self.line(|line| line.wait(key.clone(), request));
+        // What it waits for may have come before it stood in line, and called others.
+        if !Arc::ptr_eq(judged_by, &view.guard()) {
+            self.look_again();
+        }
     }
 
     /// The alert waits no more.
@@ -176,9 +181,14 @@ impl Desk {
         for _ in 0..TRIES {
             let object = lead.view.guard_object();
             let guard = lead.view.guard_of(object.clone());
+            let joined = self.line(|line| line.joined());
             let round = self.plan(&guard, &asks, &claims, lead);
             match write(lead, object.as_deref(), &guard, &round).await {
                 Ok(()) => {
+                    // Whoever joined meanwhile was judged by the book before this write, and not thought of in it.
+                    if self.line(|line| line.joined()) != joined {
+                        self.look_again();
+                    }
                     outcome = Ok(round);
                     break;
                 }

@@ -67,7 +67,7 @@ impl Cluster {
     /// Tests that are not about budgets have none to run into; those that are write a policy of their own.
     async fn lift_limits(&self) {
         let most = json!({
-            "budgets": {"unfinished": 10_000, "unfinishedPerRule": 10_000, "nodesOut": {"percent": 100}},
+            "budgets": {"unfinished": 1_000, "unfinishedPerRule": 1_000, "nodesOut": {"percent": 100}},
             "breaker": {"actions": 100_000, "within": "1m"},
             "retries": {"wait": "1ms", "longestWait": "1ms", "attempts": 100},
         });

@@ -51,16 +51,11 @@ impl Book {
             endings: status.endings.clone(),
             ..Self::default()
         };
-        book.count();
-        book
-    }
-
-    fn count(&mut self) {
-        self.by_rule.clear();
-        for claim in self.claims.iter().filter(|claim| !claim.recovery) {
-            *self.by_rule.entry(claim.rule.clone()).or_default() += 1;
+        for claim in status.claims.iter().filter(|claim| !claim.recovery) {
+            *book.by_rule.entry(claim.rule.clone()).or_default() += 1;
+            book.unfinished += 1;
         }
-        self.unfinished = self.by_rule.values().sum();
+        book
     }
 
     /// Every place that is taken.
@@ -129,11 +124,13 @@ impl Book {
     #[must_use]
     pub fn with(mut self, request: &Request, policy: &Policy, now: Timestamp) -> Self {
         if self.find(&request.place).is_none() {
-            self.claims.push(request.claim(now));
-            if !request.recovery {
+            let claim = request.claim(now);
+            if !claim.recovery {
                 self.begin(policy, now);
+                *self.by_rule.entry(claim.rule.clone()).or_default() += 1;
+                self.unfinished += 1;
             }
-            self.count();
+            self.claims.push(claim);
         }
         self
     }
@@ -171,7 +168,13 @@ impl Book {
     pub fn without(mut self, place: &Place, ended: Ended, cooldown: SignedDuration, now: Timestamp) -> Self {
         let Some(at) = self.claims.iter().position(|claim| place.is_of(claim)) else { return self };
         let claim = self.claims.remove(at);
-        self.count();
+        if !claim.recovery {
+            self.unfinished = self.unfinished.saturating_sub(1);
+            if let Some(count) = self.by_rule.get_mut(&claim.rule) {
+                *count = count.saturating_sub(1);
+            }
+            self.by_rule.retain(|_, count| *count > 0);
+        }
         let (time, failed) = match ended {
             Ended::NeverBegan => return self,
             Ended::Succeeded(time) => (time, false),

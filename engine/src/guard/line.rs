@@ -17,6 +17,7 @@ use super::verdict::Reason;
 pub struct Line<K> {
     waiting: BTreeMap<Rank, (K, Request)>,
     ranks: HashMap<K, Rank>,
+    joined: u64,
 }
 
 /// What comes of a round of asking.
@@ -45,13 +46,17 @@ pub enum Answer {
 
 impl<K> Default for Line<K> {
     fn default() -> Self {
-        Self { waiting: BTreeMap::new(), ranks: HashMap::new() }
+        Self { waiting: BTreeMap::new(), ranks: HashMap::new(), joined: 0 }
     }
 }
 
 impl<K: Clone + Eq + Hash> Line<K> {
     /// Waits.
     pub fn wait(&mut self, key: K, request: Request) {
+        if self.waits(&key) == Some(&request) {
+            return;
+        }
+        self.joined += 1;
         self.leave(&key);
         self.ranks.insert(key.clone(), request.rank.clone());
         self.waiting.insert(request.rank.clone(), (key, request));
@@ -62,6 +67,15 @@ impl<K: Clone + Eq + Hash> Line<K> {
         if let Some(rank) = self.ranks.remove(key) {
             self.waiting.remove(&rank);
         }
+    }
+
+    fn waits(&self, key: &K) -> Option<&Request> {
+        self.ranks.get(key).and_then(|rank| self.waiting.get(rank)).map(|(_, request)| request)
+    }
+
+    /// Grows whenever somebody joins: whoever joined after a round was not thought of in it.
+    pub fn joined(&self) -> u64 {
+        self.joined
     }
 
     /// How many wait.

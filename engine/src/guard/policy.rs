@@ -19,6 +19,8 @@ pub type PolicyFlaw = SpecFlaw;
 const UNFINISHED: i32 = 30;
 /// And of one rule.
 const UNFINISHED_PER_RULE: i32 = 10;
+/// As many as a policy can allow: the places stand in one object, of which etcd takes 1.5 MiB.
+const MOST_UNFINISHED: i32 = 1_000;
 /// The share of a pool's nodes that may be out, in percent, if the policy does not say.
 const NODES_OUT_PERCENT: i32 = 5;
 
@@ -211,9 +213,9 @@ struct Counts {
 
 /// The budgets of actions under way. What is left out gives way to what is said, and two that are said must agree.
 fn unfinished(budgets: &Budgets, limits: &Limits, flaws: &mut Vec<PolicyFlaw>) -> Counts {
-    let all = in_range(budgets.unfinished, 1, 10_000, "spec.budgets.unfinished", flaws);
-    let per_rule = in_range(budgets.unfinished_per_rule, 1, 10_000, "spec.budgets.unfinishedPerRule", flaws);
-    let limit = in_range(limits.unfinished_per_rule, 1, 10_000, "spec.limits.unfinishedPerRule", flaws);
+    let all = in_range(budgets.unfinished, 1, MOST_UNFINISHED, "spec.budgets.unfinished", flaws);
+    let per_rule = in_range(budgets.unfinished_per_rule, 1, MOST_UNFINISHED, "spec.budgets.unfinishedPerRule", flaws);
+    let limit = in_range(limits.unfinished_per_rule, 1, MOST_UNFINISHED, "spec.limits.unfinishedPerRule", flaws);
     if let (Some(per_rule), Some(all)) = (per_rule, all)
         && per_rule > all
     {

@@ -83,14 +83,14 @@ fn a_node_belongs_to_the_first_pool_that_selects_it() {
 #[test]
 fn numbers_out_of_range_are_refused_with_field_and_range() {
     let cases = [
-        (json!({"budgets": {"unfinished": 0}}), "spec.budgets.unfinished: found 0, expected 1 to 10000"),
+        (json!({"budgets": {"unfinished": 0}}), "spec.budgets.unfinished: found 0, expected 1 to 1000"),
         (
             json!({"budgets": {"unfinishedPerRule": -1}}),
-            "spec.budgets.unfinishedPerRule: found -1, expected 1 to 10000",
+            "spec.budgets.unfinishedPerRule: found -1, expected 1 to 1000",
         ),
         (
-            json!({"limits": {"unfinishedPerRule": 10_001}}),
-            "spec.limits.unfinishedPerRule: found 10001, expected 1 to 10000",
+            json!({"limits": {"unfinishedPerRule": 1_001}}),
+            "spec.limits.unfinishedPerRule: found 1001, expected 1 to 1000",
         ),
         (json!({"limits": {"nodesOutPercent": 101}}), "spec.limits.nodesOutPercent: found 101, expected 1 to 100"),
         (
@@ -241,7 +241,7 @@ proptest! {
     fn a_rule_never_gets_more_than_the_administrator_allows(
         budget in proptest::option::of(1i32..=50),
         limit in proptest::option::of(1i32..=50),
-        own in proptest::option::of(1i32..=10_000),
+        own in proptest::option::of(1i32..=1_000),
     ) {
         prop_assume!(budget.zip(limit).is_none_or(|(budget, limit)| budget <= limit));
         let policy = policy(json!({
