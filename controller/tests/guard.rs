@@ -312,6 +312,31 @@ async fn an_alert_whose_actions_fail_again_and_again_asks_for_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_breaker_trips_for_all_to_see_and_a_person_closes_it() {
+    let cluster = guarded().await;
+    policy(&cluster, json!({"breaker": {"actions": 1, "within": "10m", "calm": "1h"}})).await;
+    let _simulator = cluster.simulate(SimulatorOptions::default());
+    let controller = Controller::start(&cluster).await;
+    for (fingerprint, node) in [("first", "dev1"), ("second", "dev2")] {
+        controller
+            .send("/default/alert", objects::alert_on(node, "NodeHasEmergencyEvent", "Firing", fingerprint))
+            .await;
+        if fingerprint == "first" {
+            succeeded(&cluster, fingerprint).await;
+        }
+    }
+    held(&cluster, "second", "BreakerOpen").await;
+    until("the breaker is seen to be open", async || {
+        let breaker = cluster.guards().get("aegis").await.unwrap().status.and_then(|status| status.breaker);
+        if breaker.as_ref().is_some_and(|breaker| breaker.state == "Open") { Ok(()) } else { Err(breaker) }
+    })
+    .await;
+    policy(&cluster, json!({"resumed": {"breaker": jiff::Timestamp::now()}})).await;
+    succeeded(&cluster, "second").await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_definition_of_the_guard_nothing_begins_and_with_it_all_does() {
     let mut options = common::options();
     let guards = |crd: &Value| crd["spec"]["names"]["kind"] == "AegisGuard";

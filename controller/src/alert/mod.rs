@@ -142,7 +142,7 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
         debug!(alert = %key, "alert {key}: {:?}", plan.decision);
         match (&plan.decision, &plan.request) {
             (Decision::Hold(refusal), Some(request)) if refusal.reason.is_standing() => {
-                lead.desk.wait(key, request.clone(), &seen.guard, &lead.view);
+                lead.desk.wait(key, request.clone(), refusal.reason, &seen.guard, &lead.view);
             }
             _ => lead.desk.leave(key),
         }

@@ -10,7 +10,7 @@ use aegis_crds::AegisGuard;
 use aegis_crds::guard::Claim;
 use aegis_crds::names::GUARD_NAME;
 use aegis_engine::guard::changes::Picture;
-use aegis_engine::guard::{Answer, Book, Ended, Guard, Line, Place, Request, Round};
+use aegis_engine::guard::{Answer, Book, Ended, Guard, Line, Place, Reason, Request, Round};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
@@ -112,11 +112,13 @@ impl Desk {
         self.pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(place)
     }
 
-    /// The alert waits until there is room for this, by what it was judged by.
-    pub fn wait(&self, key: &Key, request: Request, judged_by: &Arc<Guard>, view: &View) {
+    /// The alert waits until there is room for this, which was refused for that reason by what it was judged by.
+    pub fn wait(&self, key: &Key, request: Request, refused: Reason, judged_by: &Arc<Guard>, view: &View) {
         self.line(|line| line.wait(key.clone(), request));
+        // Whoever is one too many trips the breaker, for all to see.
+        let trips = refused == Reason::BreakerOpen && !judged_by.book.has_tripped();
         // What it waits for may have come before it stood in line, and called others.
-        if !Arc::ptr_eq(judged_by, &view.guard()) {
+        if trips || !Arc::ptr_eq(judged_by, &view.guard()) {
             self.look_again();
         }
     }

@@ -97,18 +97,20 @@ impl Book {
         self.endings.iter().find(|ending| ending.rule == rule && ending.target == request.target)
     }
 
-    /// How many actions began within the breaker's time; what began before it tripped no longer counts once it has
-    /// closed.
-    pub fn begun(&self, policy: &Policy, now: Timestamp) -> usize {
+    /// How many actions began within the breaker's time. The count begins anew when it closes.
+    pub fn begun(&self, policy: &Policy, resumed: Option<Timestamp>, now: Timestamp) -> usize {
+        if self.has_tripped() && self.breaker_open(policy, resumed, now).is_none() {
+            return 0;
+        }
         let within = policy.breaker().within;
-        let tripped = self.breaker.as_ref().and_then(|breaker| breaker.opened);
-        let counts = |start: &&Starts| {
-            start
-                .minute
-                .is_some_and(|minute| now.duration_since(minute) < within && tripped.is_none_or(|at| minute > at))
-        };
+        let counts = |start: &&Starts| start.minute.is_some_and(|minute| now.duration_since(minute) < within);
         let count: i64 = self.starts.iter().filter(counts).map(|start| i64::from(start.count)).sum();
         usize::try_from(count).unwrap_or_default()
+    }
+
+    /// Whether the breaker has tripped, and nobody has written yet that it closed.
+    pub fn has_tripped(&self) -> bool {
+        self.breaker.as_ref().is_some_and(|breaker| breaker.state == OPEN)
     }
 
     /// When the breaker closes, if it is open.
@@ -150,13 +152,14 @@ impl Book {
     #[must_use]
     pub fn with_breaker(mut self, policy: &Policy, resumed: Option<Timestamp>, asked: bool, now: Timestamp) -> Self {
         let breaker = policy.breaker();
-        let is_open = self.breaker.as_ref().is_some_and(|breaker| breaker.state == OPEN);
-        if is_open && self.breaker_open(policy, resumed, now).is_none() {
+        let has_tripped = self.has_tripped();
+        if has_tripped && self.breaker_open(policy, resumed, now).is_none() {
             if let Some(breaker) = &mut self.breaker {
                 breaker.state = CLOSED.to_owned();
                 breaker.closes = None;
             }
-        } else if !is_open && asked && self.begun(policy, now) >= breaker.actions {
+            self.starts.clear();
+        } else if !has_tripped && asked && self.begun(policy, resumed, now) >= breaker.actions {
             let closes = now.saturating_add(breaker.calm).unwrap_or(Timestamp::MAX);
             self.breaker = Some(BreakerStatus { state: OPEN.to_owned(), opened: Some(now), closes: Some(closes) });
         }

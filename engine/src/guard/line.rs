@@ -125,7 +125,7 @@ impl<K: Clone + Eq + Hash> Line<K> {
                         set(&mut answers, &asks, request, Answer::OthersFirst);
                     }
                 }
-                (Err(_), Some(_)) => {}
+                (Err(refusal), Some(_)) => too_many |= refusal.reason == Reason::BreakerOpen,
             }
         }
         Round { book, answers, wake, too_many }

@@ -351,7 +351,7 @@ fn breaker_closed(request: &Request, guard: &Guard, now: Timestamp) -> Verdict {
     let breaker = policy.breaker();
     let closes = guard.book.breaker_open(policy, resumed, now).or_else(|| {
         // The one that is too many trips it.
-        let begun = guard.book.begun(policy, now);
+        let begun = guard.book.begun(policy, resumed, now);
         (begun >= breaker.actions).then(|| now.saturating_add(breaker.calm).unwrap_or(Timestamp::MAX))
     });
     let Some(closes) = closes else { return Verdict::Clear };

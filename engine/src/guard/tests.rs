@@ -434,6 +434,31 @@ fn the_breaker_trips_at_one_too_many_and_closes_by_itself_or_by_a_person() {
 }
 
 #[test]
+fn once_the_breaker_was_closed_the_next_actions_count_though_they_begin_in_the_minute_in_which_it_tripped() {
+    let spec = spec(json!({"breaker": {"actions": 1, "within": "10m", "calm": "15m"}}));
+    let policy = Policy::compile(&spec).unwrap();
+    let seconds = |seconds: i64| noon() + SignedDuration::from_secs(seconds);
+    let resumed = Some(seconds(20));
+    let tripped = Book::default().with(&pod("p1"), &policy, noon()).with_breaker(&policy, None, true, seconds(10));
+    let closed = tripped.with_breaker(&policy, resumed, false, seconds(21));
+    assert_eq!(closed.begun(&policy, resumed, seconds(22)), 0, "what began before no longer counts");
+    let again = closed.with(&pod("p2"), &policy, seconds(30)).with_breaker(&policy, resumed, true, seconds(40));
+    assert!(again.breaker_open(&policy, resumed, seconds(50)).is_some());
+}
+
+#[test]
+fn one_that_waits_in_line_trips_the_breaker_too() {
+    let spec = spec(json!({"breaker": {"actions": 1, "within": "10m", "calm": "15m"}}));
+    let policy = Policy::compile(&spec).unwrap();
+    let one = Book::default().with(&pod("p1"), &policy, noon());
+    let guard = Guard { book: Arc::new(one), ..guard(&spec, &[]) };
+    let mut line = Line::default();
+    assert!(!line.round(&guard, &[], noon()).too_many, "nobody is one too many");
+    line.wait("second", pod("p2"));
+    assert!(line.round(&guard, &[], noon()).too_many);
+}
+
+#[test]
 fn what_is_written_of_the_book_is_read_as_it_was() {
     let policy = Policy::default();
     let empty = Book::default();

@@ -84,10 +84,7 @@ fn a_node_belongs_to_the_first_pool_that_selects_it() {
 fn numbers_out_of_range_are_refused_with_field_and_range() {
     let cases = [
         (json!({"budgets": {"unfinished": 0}}), "spec.budgets.unfinished: found 0, expected 1 to 1000"),
-        (
-            json!({"budgets": {"unfinishedPerRule": -1}}),
-            "spec.budgets.unfinishedPerRule: found -1, expected 1 to 1000",
-        ),
+        (json!({"budgets": {"unfinishedPerRule": -1}}), "spec.budgets.unfinishedPerRule: found -1, expected 1 to 1000"),
         (
             json!({"limits": {"unfinishedPerRule": 1_001}}),
             "spec.limits.unfinishedPerRule: found 1001, expected 1 to 1000",
