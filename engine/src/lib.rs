@@ -5,6 +5,7 @@ pub mod flaw;
 pub mod guard;
 pub mod incident;
 pub mod intake;
+pub mod lint;
 pub mod outcome;
 pub mod plan;
 pub mod render;
