@@ -61,6 +61,10 @@ pub const SECOND_APPROVAL_ANNOTATION: &str = "aegis.io/approval-2";
 pub const APPROVAL_REASON_ANNOTATION: &str = "aegis.io/approval-reason";
 /// On an alert: "<plan digest> by <user>", optionally ": <reason>", refuses that action.
 pub const REJECTION_ANNOTATION: &str = "aegis.io/rejection";
+/// On an alert that a person asked for: "<user>: <reason>".
+pub const REQUEST_ANNOTATION: &str = "aegis.io/request";
+/// On the template and the rules of a procedure that people ask for by its name: that name.
+pub const SOP_LABEL: &str = "aegis.io/sop";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.
 pub const OUTCOME_FINALIZER: &str = "aegis.io/outcome";
 /// The label in which Argo tells a Workflow's phase.

@@ -8,6 +8,8 @@ use aegis_crds::alert::{AlertOpsStatus, AlertStatus};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use crate::signal;
+
 /// How long alerts are kept whose ttlStrategy does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttl {
@@ -36,7 +38,8 @@ pub const SENDERS_MEMORY: SignedDuration = SignedDuration::from_hours(120);
 /// From when on an alert may be deleted; `None` while an action of it is under way.
 ///
 /// The time to live runs from the latest of completion, resolution and last report. An alert that is not resolved is
-/// kept for [`SENDERS_MEMORY`] after its last report, whatever its time to live.
+/// kept for [`SENDERS_MEMORY`] after its last report, whatever its time to live; but not what a person asked for, which
+/// nobody sends again.
 pub fn until(alert: &AegisAlert, defaults: &Ttl) -> Option<Timestamp> {
     let status = alert.status.as_ref();
     let actions = status.map(|status| status.actions.as_slice()).unwrap_or_default();
@@ -58,6 +61,7 @@ pub fn until(alert: &AegisAlert, defaults: &Ttl) -> Option<Timestamp> {
     let phase = status.and_then(|status| status.status).unwrap_or(alert.spec.status);
     Some(match phase {
         AlertStatus::Resolved => expiry,
+        AlertStatus::Firing if alert.spec.source == signal::MANUAL => expiry,
         AlertStatus::Firing => expiry.max(later(heard, SENDERS_MEMORY)),
     })
 }
@@ -162,6 +166,12 @@ mod tests {
         assert_eq!(kept(short.clone(), json!({"status": "Firing"})), Some(5 * DAY));
         let acted = json!({"status": "Firing", "actions": action("Succeeded", Some("2026-11-22T12:01:00Z"))});
         assert_eq!(kept(short, acted), Some(5 * DAY));
+    }
+
+    #[test]
+    fn what_a_person_asked_for_is_not_heard_again() {
+        let acted = json!({"status": "Firing", "actions": action("Succeeded", Some("2026-11-22T12:01:00Z"))});
+        assert_eq!(kept(json!({"source": "manual"}), acted), Some(2 * DAY + 60));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 pub const ALERTMANAGER: &str = "alertmanager";
 /// The source of an alert that came as our own JSON.
 pub const DEFAULT: &str = "default";
+/// The source of what a person asked for. No webhook takes an alert from it.
+pub const MANUAL: &str = "manual";
 
 /// A detail of this name marks a test alert, unless its value says no: see [`is_test`].
 pub const TEST_DETAIL: &str = aegis_crds::names::TEST_LABEL;
@@ -19,7 +21,7 @@ pub const TEST_DETAIL_PLAIN: &str = "aegis_io_test";
 /// is said of them here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
-    /// Which kind of sender reported it: [`ALERTMANAGER`] or [`DEFAULT`].
+    /// Which kind of sender reported it: [`ALERTMANAGER`], [`DEFAULT`] or [`MANUAL`].
     pub source: String,
     /// The alert's type: one line of text, never empty.
     pub type_: String,

@@ -35,6 +35,15 @@ pub fn custom(body: &[u8]) -> Result<Intake, Unreadable> {
     Ok(intake)
 }
 
+/// Reads what a person asks for, in the form of [`custom`]. It comes from the plugin, as that person's own object.
+pub fn manual(body: &[u8]) -> Result<Intake, Unreadable> {
+    let mut intake = custom(body)?;
+    for (_, signal) in &mut intake.signals {
+        signal::MANUAL.clone_into(&mut signal.source);
+    }
+    Ok(intake)
+}
+
 fn read(alert: &Object<'_>) -> Result<Signal, Fault> {
     let type_ = limits::required("type", alert.text("type", "type")?, "the alert's type, such as NodeOutOfDiskSpace")?;
     let status = limits::status("status", &alert.text("status", "status")?)?;
@@ -94,6 +103,13 @@ mod tests {
         let required =
             r#""type":"T","status":"Firing","involvedObject":{"kind":"Node","name":"n1"},"fingerprint":"f1""#;
         format!("{{{required},{members}}}")
+    }
+
+    #[test]
+    fn what_a_person_asks_for_is_told_from_what_a_sender_says() {
+        let body = with(r#""source":"manual","details":{"alert-source-type":"manual"}"#);
+        assert_eq!(manual(body.as_bytes()).unwrap().signals[0].1.source, "manual");
+        assert_eq!(read_one(&body).source, "default", "whatever a sender says");
     }
 
     #[test]

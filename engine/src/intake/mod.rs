@@ -11,7 +11,7 @@ mod object;
 use std::fmt;
 
 pub use alertmanager::{alertmanager, labels_fingerprint};
-pub use custom::custom;
+pub use custom::{custom, manual};
 pub use limits::{LARGEST_ALERT, LONGEST_WORD};
 pub use object::{MOST_LABELS, alert_object};
 
