@@ -37,6 +37,8 @@ fn the_real_kubectl_installs_aegis_and_its_examples() {
         "clusterrole.rbac.authorization.k8s.io/aegis-approver",
         "validatingadmissionpolicy.admissionregistration.k8s.io/aegis-approval",
         "validatingadmissionpolicybinding.admissionregistration.k8s.io/aegis-approval",
+        "validatingadmissionpolicy.admissionregistration.k8s.io/aegis-request",
+        "validatingadmissionpolicybinding.admissionregistration.k8s.io/aegis-request",
         "rolebinding.rbac.authorization.k8s.io/aegis-workflow",
     ] {
         assert!(deployed.contains(&format!("{object} created")), "no {object} in {deployed}");
