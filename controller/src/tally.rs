@@ -85,7 +85,9 @@ impl Counts {
     /// Counts an action whose end has just been told in its alert's status.
     pub fn ended(&self, action: &ActionStatus) {
         let Some(endings) = Endings::of(action) else { return };
-        add(&self.rules, ObjectName::parse(&action.rule), endings);
+        if !action.check {
+            add(&self.rules, ObjectName::parse(&action.rule), endings);
+        }
         add(&self.templates, ObjectName::parse(&action.template), endings);
     }
 
@@ -104,9 +106,10 @@ impl Counts {
             }
             for action in alert.status.iter().flat_map(|status| &status.actions) {
                 let Some(endings) = Endings::of(action) else { continue };
-                for (name, tallies, pending) in
-                    [(&action.rule, &rules, &self.rules), (&action.template, &templates, &self.templates)]
-                {
+                // What a check found is no ending of its rule's actions.
+                let of_rule = (!action.check).then_some((&action.rule, &rules, &self.rules));
+                let of_template = (&action.template, &templates, &self.templates);
+                for (name, tallies, pending) in of_rule.into_iter().chain([of_template]) {
                     let name = ObjectName::parse(name);
                     let tally = name.as_ref().and_then(|name| tallies.get(name));
                     if tally.is_some_and(|tally| endings.is_after(tally)) {

@@ -385,6 +385,9 @@ pub struct ActionStatus {
     pub phase: AlertStatus,
     /// Counts from 1 within the phase.
     pub attempt: i32,
+    /// Whether it only checks what the action of the same attempt achieved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check: bool,
     /// Workflow or Job.
     #[serde(default)]
     pub kind: String,
@@ -419,6 +422,22 @@ pub struct ActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub completion_time: Option<Timestamp>,
+    /// Whether it cured the problem, where its rule has that verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationStatus>,
+}
+
+/// How the verification of an action stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum VerificationStatus {
+    /// It is not known yet.
+    Waiting,
+    /// The problem is gone.
+    Passed,
+    /// The problem stays.
+    Failed,
+    /// Nobody will know: its rule no longer asks, or a new incident took the alert's place.
+    Dropped,
 }
 
 fn is_zero(number: &i32) -> bool {

@@ -35,6 +35,8 @@ pub const ALERT_UID_LABEL: &str = "aegis.io/alert-uid";
 pub const PHASE_LABEL: &str = "aegis.io/phase";
 /// On a Workflow or Job: the attempt, counted from 1.
 pub const ATTEMPT_LABEL: &str = "aegis.io/attempt";
+/// On a Workflow or Job: "true" if it only checks what the action of the same attempt achieved.
+pub const CHECK_LABEL: &str = "aegis.io/check";
 /// On a Workflow or Job: the rule that asked for it, as namespace/name.
 pub const RULE_ANNOTATION: &str = "aegis.io/rule";
 /// On a Workflow or Job: the template that it was made from, as namespace/name.
@@ -105,7 +107,16 @@ pub fn alert(identity: AlertIdentity<'_>, salt: u32) -> String {
 /// The name of the Workflow or Job of an alert's phase and attempt: the alert's name, '-', and 8 base32 characters.
 /// At most [`LONGEST_ACTION_NAME`] characters; a longer alert name (older versions had no limit) is cut.
 pub fn action(alert_name: &str, alert_uid: &str, phase: AlertStatus, attempt: i32, salt: i32) -> String {
-    let parts = ["action", alert_uid, phase.as_str(), &attempt.to_string(), &salt.to_string()];
+    of_alert("action", alert_name, alert_uid, phase, attempt, salt)
+}
+
+/// The name of the Workflow or Job that checks what that action achieved; of the same form.
+pub fn check(alert_name: &str, alert_uid: &str, phase: AlertStatus, attempt: i32, salt: i32) -> String {
+    of_alert("check", alert_name, alert_uid, phase, attempt, salt)
+}
+
+fn of_alert(what: &str, alert_name: &str, alert_uid: &str, phase: AlertStatus, attempt: i32, salt: i32) -> String {
+    let parts = [what, alert_uid, phase.as_str(), &attempt.to_string(), &salt.to_string()];
     let digits = digest(&parts, ACTION_DIGITS);
     let stem = label_stem(alert_name, LONGEST_ACTION_NAME - ACTION_DIGITS - 1);
     format!("{stem}-{digits}")

@@ -77,6 +77,9 @@ pub struct AegisAlertOpsRuleSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub escalation: Vec<Escalation>,
+    /// How it is found out that an action cured the problem. Left out: by the alert not being reported again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 /// Whether a rule acts.
@@ -137,6 +140,26 @@ pub struct Escalation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_duration")]
     pub after: Option<String>,
+}
+
+/// How it is found out that an action which succeeded cured the problem. Until that is known the action keeps its
+/// place; if it did not, it counts as failed, and the next step of the escalation is tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// The name of an AegisOpsTemplate whose action succeeds if the problem is gone, and fails if not. Left out: the
+    /// problem is gone if the alert is resolved in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub template: Option<String>,
+    /// That template's namespace; the rule's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// How long the check may take; without a template, how long after the action's end the alert must be resolved.
+    /// Default 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_duration")]
+    pub within: Option<String>,
 }
 
 /// An alert's phase and type.

@@ -52,7 +52,8 @@ pub fn until(alert: &AegisAlert, defaults: &Ttl) -> Option<Timestamp> {
     let completed =
         actions.iter().filter_map(|action| action.completion_time).chain(ops.and_then(|ops| ops.completion_time)).max();
     let resolved = status.and_then(|status| status.resolution.as_ref()).and_then(|resolution| resolution.time);
-    let ended = actions.iter().rev().find(|action| action.uid.is_some()).and_then(|action| action.status);
+    let ended =
+        actions.iter().rev().find(|action| action.uid.is_some() && !action.check).and_then(|action| action.status);
     // Alerts of earlier versions have no list of actions.
     let ended = ended.or_else(|| ops.and_then(|ops| ops.alert_ops_status));
 

@@ -152,6 +152,10 @@ pub async fn carry_out(
                 Seen::Otherwise => return Ok(Progress::Replan),
                 Seen::Gone => return Ok(Progress::Deleted),
             },
+            Step::Note(back) => {
+                let namespace = seen.alert.namespace().unwrap_or_default();
+                guard::note(lead, &namespace, &back).await.map_err(Error::Book)?;
+            }
             Step::GiveBack(back) => {
                 let namespace = seen.alert.namespace().unwrap_or_default();
                 guard::give_back(lead, &namespace, &back).await.map_err(Error::Book)?;

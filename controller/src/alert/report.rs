@@ -115,7 +115,7 @@ fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
             begun(lead, after, action);
         }
         let ran = |action: &ActionStatus| action.status == Some(AlertOpsStatus::Running);
-        if ran(action) && !old.is_some_and(ran) {
+        if !action.check && ran(action) && !old.is_some_and(ran) {
             lead.stages.runs(&lead.context.metrics, uid, action, lead.context.clock.now());
         }
         if action.completion_time.is_some() && old.is_none_or(|old| old.completion_time.is_none()) {
@@ -139,7 +139,7 @@ fn begun(lead: &Lead, alert: &AegisAlert, action: &ActionStatus) {
     let (name, kind, id) = (alert.name_any(), &action.kind, &action.name);
     info!(alert = %name, action = %id, rule = %action.rule, "{kind} {id} is there for {name}");
     // For an attempt after the first, or for Resolved, the alert was stored long before.
-    let first = action.attempt == 1 && action.phase == alert.spec.status;
+    let first = action.attempt == 1 && !action.check && action.phase == alert.spec.status;
     if let (true, Some(made), Some(stored)) = (first, action.start_time, alert.creation_timestamp()) {
         lead.context.metrics.stage(Stage::Triggered, made.duration_since(stored.0));
     }
@@ -149,6 +149,10 @@ fn ended(lead: &Lead, alert: &AegisAlert, uid: &str, action: &ActionStatus) {
     let ActionStatus { kind, name: id, rule, status, reason, message, .. } = action;
     let name = alert.name_any();
     lead.counts.ended(action);
+    if action.check {
+        checked(lead, alert, action);
+        return;
+    }
     lead.stages.ended(&lead.context.metrics, uid, action);
     let took = match (action.start_time, action.completion_time) {
         (Some(start), Some(end)) => aegis_engine::duration::brief(end.duration_since(start)),
@@ -173,6 +177,21 @@ fn ended(lead: &Lead, alert: &AegisAlert, uid: &str, action: &ActionStatus) {
     if let Some(involved) = events::involved(alert) {
         note(lead, involved, Weight::Warning, "ActionFailed", format!("for alert {name}, {message}"));
     }
+}
+
+/// A check has ended. That it failed says that the problem stays.
+fn checked(lead: &Lead, alert: &AegisAlert, check: &ActionStatus) {
+    let ActionStatus { kind, name: id, rule, status, reason, message, .. } = check;
+    let name = alert.name_any();
+    let (weight, word, said) = match status {
+        Some(AlertOpsStatus::Succeeded) => (Weight::Normal, "CheckPassed", "the problem is gone".to_owned()),
+        _ => {
+            let why = message.as_deref().or(reason.as_deref()).unwrap_or("for no reason given");
+            (Weight::Warning, "CheckFailed", format!("the problem stays: {why}"))
+        }
+    };
+    info!(alert = %name, action = %id, rule = %rule, "{kind} {id} for {name}: {said}");
+    note(lead, events::alert(alert), weight, word, format!("{kind} {id} says that {said} (rule {rule})"));
 }
 
 fn held(lead: &Lead, alert: &AegisAlert, word: &str, message: &str) {
@@ -232,6 +251,12 @@ fn weight(reason: Reason) -> Option<Weight> {
 pub fn started(lead: &Lead, alert: &AegisAlert, action: &SeenAction) {
     let (name, phase) = (alert.name_any(), aegis_engine::plan::phase(alert));
     let rule = action.rule.as_deref().unwrap_or("unknown");
+    if action.identity.as_ref().is_some_and(|identity| identity.check) {
+        info!(alert = %name, action = %action.name, rule, "{} {} checks what was done for {name}", action.kind, action.name);
+        let message = format!("{} {} checks whether the problem is gone (rule {rule})", action.kind, action.name);
+        note(lead, events::alert(alert), Weight::Normal, "CheckStarted", message);
+        return;
+    }
     info!(alert = %name, action = %action.name, rule, "started {} {} for {name}", action.kind, action.name);
     if let Some(involved) = events::involved(alert) {
         let what = match phase {

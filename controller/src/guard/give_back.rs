@@ -22,13 +22,8 @@ const TRIES: usize = 5;
 
 /// Writes down what the action changed, and gives its place back.
 pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack) -> Result<(), Failure> {
-    let GiveBack { claim, ended, cooldown, action } = back;
-    if let Some(node) = &claim.node {
-        match action {
-            Some((kind, name)) => note(lead, namespace, node, *kind, name, back).await?,
-            None => drop(read_node(lead, node, None).await?),
-        }
-    }
+    let GiveBack { claim, ended, cooldown, .. } = back;
+    note(lead, namespace, back).await?;
     settled(lead.desk.give_back(claim, *ended, *cooldown).await)
 }
 
@@ -73,7 +68,16 @@ async fn written_before(
     }
 }
 
-async fn note(
+/// Writes down what the action changed; where that was done already, looks how its node is now.
+pub async fn note(lead: &Lead, namespace: &str, back: &GiveBack) -> Result<(), Failure> {
+    let Some(node) = &back.claim.node else { return Ok(()) };
+    match &back.action {
+        Some((kind, name)) => write_down(lead, namespace, node, *kind, name, back).await,
+        None => read_node(lead, node, None).await.map(drop),
+    }
+}
+
+async fn write_down(
     lead: &Lead,
     namespace: &str,
     name: &str,

@@ -65,9 +65,11 @@ pub fn still_firing(action: &ActionStatus) -> Condition {
 /// The last action for the problem, if it stands in status that it succeeded before the alert was heard then.
 fn in_vain(alert: &AegisAlert, heard: Timestamp) -> Option<&ActionStatus> {
     let actions = &alert.status.as_ref().filter(|_| Stored::new(alert).phase() == AlertStatus::Firing)?.actions;
-    let last = actions.iter().rfind(|action| action.phase == AlertStatus::Firing && action.uid.is_some())?;
+    let last =
+        actions.iter().rfind(|action| action.phase == AlertStatus::Firing && action.uid.is_some() && !action.check)?;
     let before = last.completion_time.is_some_and(|ended| ended < heard);
-    (before && last.status == Some(AlertOpsStatus::Succeeded)).then_some(last)
+    // Where its rule has that verified, the reconciler tells what came of it.
+    (before && last.verification.is_none() && last.status == Some(AlertOpsStatus::Succeeded)).then_some(last)
 }
 
 /// The sender says that the problem has gone: status and resolution.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aegis_crds::alert::AlertStatus;
 use aegis_crds::names::{
-    ALERT_UID_LABEL, ARGO_PHASE_LABEL, ATTEMPT_LABEL, OUTCOME_FINALIZER, PHASE_LABEL, RULE_ANNOTATION,
+    ALERT_UID_LABEL, ARGO_PHASE_LABEL, ATTEMPT_LABEL, CHECK_LABEL, OUTCOME_FINALIZER, PHASE_LABEL, RULE_ANNOTATION,
     TEMPLATE_ANNOTATION,
 };
 use jiff::Timestamp;
@@ -36,6 +36,8 @@ pub struct Identity {
     pub phase: AlertStatus,
     /// The attempt, from 1.
     pub attempt: i32,
+    /// Whether it only checks what the action of that attempt achieved.
+    pub check: bool,
 }
 
 /// A Workflow or Job as it was seen, trimmed to what decisions need.
@@ -139,8 +141,9 @@ impl SeenAction {
             _ => None,
         };
         let attempt = label(ATTEMPT_LABEL).and_then(|text| text.parse().ok()).filter(|attempt| *attempt >= 1);
+        let check = label(CHECK_LABEL).is_some_and(|text| text == "true");
         let identity = match (label(ALERT_UID_LABEL), phase, attempt) {
-            (Some(uid), Some(phase), Some(attempt)) => Some(Identity { alert_uid: uid.clone(), phase, attempt }),
+            (Some(uid), Some(phase), Some(attempt)) => Some(Identity { alert_uid: uid.clone(), phase, attempt, check }),
             _ => None,
         };
         let owners = meta.owner_references.as_deref().unwrap_or_default();

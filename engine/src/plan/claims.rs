@@ -1,6 +1,6 @@
 //! Places in the book: taken right before an action is made, given back once its outcome stands.
 
-use aegis_crds::alert::{AlertOpsStatus, AlertStatus};
+use aegis_crds::alert::{AlertOpsStatus, AlertStatus, VerificationStatus};
 use aegis_crds::guard::Claim;
 use aegis_crds::template::ActsOn;
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +15,7 @@ use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Request};
 use crate::incident::Stored;
 use crate::rules::CompiledRule;
 use crate::scope::ObjectName;
+
 /// What an action asks for.
 pub(super) fn request(
     seen: &Snapshot,
@@ -31,6 +32,11 @@ pub(super) fn request(
     let known = rule.as_ref().ok().copied();
     let of_template = template.is_some_and(|template| template.recovery);
     let own = known.map(|rule| rule.terms.retries).unwrap_or_default();
+    let mut retries = seen.guard.policy().map(|policy| policy.retries(&own)).unwrap_or_default();
+    if let Some(rule) = known.filter(|rule| !rule.escalation.is_empty()) {
+        // Each step of a ladder is tried before a person is asked for.
+        retries.attempts = retries.attempts.max(usize::try_from(rule.attempts()).unwrap_or(usize::MAX));
+    }
     Request {
         place: Place { uid: metadata.uid.clone().unwrap_or_default(), phase, attempt },
         rank: Rank::new(seen.alert.spec.severity.as_deref(), since, &alert),
@@ -40,7 +46,7 @@ pub(super) fn request(
         recovery: known.map_or(of_template, |rule| rule.terms.is_recovery(of_template)),
         on_cordoned: known.map(|rule| rule.terms.on_cordoned).unwrap_or_default(),
         budget: known.map(|rule| rule.terms.budget.clone()).unwrap_or_default(),
-        retries: seen.guard.policy().map(|policy| policy.retries(&own)).unwrap_or_default(),
+        retries,
         rule: rule.map_or_else(|name| name, |rule| rule.name.clone()),
     }
 }
@@ -50,7 +56,9 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
     let mut steps = Vec::new();
     if seen.guard.has_book {
         if let Some(entry) = ledger.under_way() {
-            steps.extend(adopted(seen, entry).map(Step::Adopt));
+            let place = Place { uid: String::new(), phase: entry.record.phase, attempt: entry.record.attempt };
+            // A check is under way in the place of the action that it checks.
+            steps.extend(adopted(seen, ledger.find(&place).unwrap_or(entry)).map(Step::Adopt));
         }
         let starts = match (&decided.decision, &decided.request) {
             (Decision::Start(_), Some(request)) => Some(&request.place),
@@ -65,7 +73,12 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
             );
         }
     }
-    if let (Decision::Start(remedy), Some(request)) = (&decided.decision, &decided.request) {
+    if let Decision::Start(remedy) = &decided.decision
+        && remedy.check
+    {
+        steps.push(Step::LastLook(LastLook { node: None, pod: None }));
+        steps.push(Step::Create(remedy.clone()));
+    } else if let (Decision::Start(remedy), Some(request)) = (&decided.decision, &decided.request) {
         if seen.guard.has_book && seen.guard.book.find(&request.place).is_none() {
             steps.push(Step::Claim(Box::new(request.clone())));
         }
@@ -73,6 +86,21 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
         steps.push(Step::Create(remedy.clone()));
     }
     steps
+}
+
+/// What actions changed is written down when they end, also where they keep their places. It comes before their end
+/// stands in status: what stands there was noted, and is not noted again, since others may have changed the node since.
+pub(super) fn notes(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Vec<Step> {
+    let places = ledger.verified_from_now().map(|entry| &entry.record);
+    let noted = places.filter_map(|record| {
+        let at = |claim: &&Claim| (claim.phase, claim.attempt) == (record.phase, record.attempt);
+        let claim = claims(seen).find(at)?.clone();
+        let action = (ActionKind::parse(&record.kind)?, record.name.clone());
+        let ended = Ended::Succeeded(record.completion_time.unwrap_or(now));
+        let cooldown = cooldown(seen, &claim);
+        Some(Step::Note(Box::new(GiveBack { claim, ended, cooldown, action: Some(action) })))
+    });
+    noted.collect()
 }
 
 /// When a place comes free that no event tells of: an action that cannot be stopped is waited for only so long.
@@ -101,14 +129,19 @@ fn give_back(seen: &Snapshot, ledger: &Ledger<'_>, claim: &Claim, now: Timestamp
     let entry = ledger.find(&Place::of(claim));
     let ended = match entry.and_then(|entry| Some((entry, entry.record.completion_time?))) {
         Some((entry, _)) if entry.goes_on_until().is_some_and(|end| end > now) => return None,
-        Some((entry, time)) => match entry.record.status {
-            Some(AlertOpsStatus::Succeeded) => Ended::Succeeded(time),
-            _ => Ended::Failed(time),
-        },
+        Some((entry, _)) if entry.record.verification == Some(VerificationStatus::Waiting) => return None,
+        Some((entry, time)) => {
+            let time = ledger.over_at(&entry.record).unwrap_or(time);
+            match (entry.record.status, entry.record.verification) {
+                (Some(AlertOpsStatus::Succeeded), Some(VerificationStatus::Failed)) => Ended::Failed(time),
+                (Some(AlertOpsStatus::Succeeded), _) => Ended::Succeeded(time),
+                _ => Ended::Failed(time),
+            }
+        }
         None if entry.is_some_and(Entry::is_under_way) => return None,
         None => Ended::NeverBegan,
     };
-    let made = entry.map(|entry| &entry.record).filter(|record| record.uid.is_some());
+    let made = entry.map(|entry| &entry.record).filter(|record| record.uid.is_some() && record.verification.is_none());
     let action = made.and_then(|record| Some((ActionKind::parse(&record.kind)?, record.name.clone())));
     Some(GiveBack { claim: claim.clone(), ended, cooldown: cooldown(seen, claim), action })
 }

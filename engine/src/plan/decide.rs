@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_crds::alert::{AlertStatus, TriggerStatus};
+use aegis_crds::alert::{ActionStatus, AlertOpsStatus, AlertStatus, TriggerStatus, VerificationStatus};
 use aegis_crds::names;
 use aegis_crds::rule::{Mode, RuleApproval};
 use jiff::Timestamp;
@@ -11,10 +11,10 @@ use super::action::ActionKind;
 use super::ledger::{self, Ledger};
 use super::remedy::{self, Naming, Remedy};
 use super::snapshot::{Snapshot, TroubleKind};
-use super::{Decision, Look, Rest, claims, family, later};
+use super::{Decision, Look, Rest, check, claims, family, later};
 use crate::guard::{self, Case, Judgement, Opinion, Reason, Refusal, Request};
 use crate::incident::Stored;
-use crate::rules::{AlertFacts, Choice};
+use crate::rules::{AlertFacts, Choice, CompiledRule};
 use crate::scope::ObjectName;
 
 /// A decision with all that led to it.
@@ -93,20 +93,55 @@ fn firing(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
             None => Decision::Hold(no_rule(seen, phase)).into(),
         };
     };
-    let heard_since = seen.alert.status.as_ref().and_then(|status| status.last_time) > last.record.completion_time;
+    match last.record.verification {
+        Some(VerificationStatus::Waiting) => return check::decide(seen, ledger, &last.record, now),
+        Some(VerificationStatus::Passed) => return Decision::Rest(Rest::Verified).into(),
+        Some(VerificationStatus::Failed | VerificationStatus::Dropped) | None => {}
+    }
+    let over = ledger.over_at(&last.record);
+    let heard_since = seen.alert.status.as_ref().and_then(|status| status.last_time) > over;
+    let stays = heard_since || known_to_stay(seen, &last.record);
     let taken = ledger.made_for(phase).count();
     let acts_again = |choice: &Choice| choice.winner.repeat.is_some() || !choice.winner.escalation.is_empty();
-    let Some(choice) = choice.filter(acts_again) else { return Decision::Rest(Rest::Acted).into() };
+    let verified = last.record.verification.is_some();
+    let Some(choice) = choice.filter(|choice| acts_again(choice) || verified) else {
+        return Decision::Rest(Rest::Acted).into();
+    };
     let Some(after) = choice.winner.wait_before(i32::try_from(taken).unwrap_or(i32::MAX).saturating_add(1)) else {
         let limit = choice.winner.attempts();
-        return Decided { choice: Some(choice), ..Decision::Rest(Rest::LimitReached(limit)).into() };
+        let decision = if stays {
+            Decision::Hold(used_up(&choice, taken, &last.record))
+        } else {
+            Decision::Rest(Rest::LimitReached(limit))
+        };
+        return Decided { choice: Some(choice), ..decision.into() };
     };
-    let due = last.record.completion_time.map_or(now, |ended| later(ended, after));
-    if !heard_since || now < due {
-        return Decided { choice: Some(choice), ..Decision::Rest(Rest::Repeats { due, heard_since }).into() };
+    let due = over.map_or(now, |ended| later(ended, after));
+    if !stays || now < due {
+        return Decided { choice: Some(choice), ..Decision::Rest(Rest::Repeats { due, heard_since: stays }).into() };
     }
     let attempt = ledger.made_for(phase).map(|entry| entry.record.attempt).max().unwrap_or(0).saturating_add(1);
     action(seen, ledger, phase, attempt, choice, now)
+}
+
+/// Whether it is known without another report that the problem stays: where a rule has its actions verified, one that
+/// failed did not cure it either.
+fn known_to_stay(seen: &Snapshot, last: &ActionStatus) -> bool {
+    match last.verification {
+        Some(verification) => verification == VerificationStatus::Failed,
+        None => last.status == Some(AlertOpsStatus::Failed) && ledger::asked(seen, last).is_some(),
+    }
+}
+
+/// Everything that the rule has was tried.
+fn used_up(choice: &Choice, taken: usize, last: &ActionStatus) -> Refusal {
+    let rule = &choice.winner.name;
+    let actions = if taken == 1 { "the one action".to_owned() } else { format!("all {taken} actions") };
+    let message = format!(
+        "{actions} that rule {rule} has for one alert did not cure it, the last of template {}: somebody has to look",
+        last.template
+    );
+    Refusal::new(Reason::NeedsPerson, message)
 }
 
 fn resolved(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Decided {
@@ -185,14 +220,23 @@ fn action(
     choice: Choice,
     now: Timestamp,
 ) -> Decided {
-    let attempt = ledger.set_aside(phase).map_or(attempt, |record| record.attempt);
+    let attempt = ledger.set_aside(phase, false).map_or(attempt, |record| record.attempt);
     let wanted = choice.winner.template_of(attempt);
     let template = seen.templates.get(wanted).and_then(|template| template.as_ref().ok());
     let request = claims::request(seen, phase, attempt, Ok(&choice.winner), template);
-    let rendered = render(seen, ledger, phase, attempt, &choice, wanted);
+    let rule = &choice.winner;
+    let naming = Naming { phase, attempt, check: false, rule: rule.name.clone() };
+    let rendered = render(seen, ledger, naming, wanted).and_then(|remedy| {
+        // An action that could not be verified afterwards is not taken either.
+        if let Some(template) = rule.verification.as_ref().and_then(|asked| asked.template.as_ref()) {
+            check::render(seen, ledger, phase, attempt, &rule.name, template)?;
+        }
+        Ok(remedy)
+    });
     let plan = rendered.as_ref().ok().map(Remedy::plan);
     let opinion = plan.as_deref().map(|plan| Opinion::of(&seen.alert, plan)).unwrap_or_default();
-    let case = Case { plan: plan.as_deref(), opinion: opinion.clone(), ..case(seen, ledger, &request, &choice, now) };
+    let case =
+        Case { plan: plan.as_deref(), opinion: opinion.clone(), ..case(seen, ledger, &request, &choice.winner, now) };
     let judgement = guard::judge(&case, now);
     let (decision, remedy) = match rendered {
         Err(refusal) => (Decision::Hold(refusal), None),
@@ -214,11 +258,11 @@ fn rehearsed(mut refusal: Refusal, remedy: &Remedy) -> Refusal {
     refusal
 }
 
-fn case<'a>(
+pub(super) fn case<'a>(
     seen: &'a Snapshot,
     ledger: &Ledger<'_>,
     request: &'a Request,
-    choice: &Choice,
+    rule: &CompiledRule,
     now: Timestamp,
 ) -> Case<'a> {
     let phase = request.place.phase;
@@ -250,23 +294,22 @@ fn case<'a>(
         guard: &seen.guard,
         others_first: seen.others_first,
         plan: None,
-        approval_required: choice.winner.terms.approval == RuleApproval::Required,
+        approval_required: rule.terms.approval == RuleApproval::Required,
         opinion: Opinion::default(),
-        observes: choice.winner.terms.mode == Mode::Observe,
+        observes: rule.terms.mode == Mode::Observe,
         test: stored.is_test(),
         dry_run: seen.settings.dry_run,
     }
 }
 
-fn render(
+/// What the template makes of the alert, under the first name that is free.
+pub(super) fn render(
     seen: &Snapshot,
     ledger: &Ledger<'_>,
-    phase: AlertStatus,
-    attempt: i32,
-    choice: &Choice,
+    naming: Naming,
     wanted: &ObjectName,
 ) -> Result<Remedy, Refusal> {
-    let rule = &choice.winner;
+    let Naming { phase, attempt, check, ref rule } = naming;
     let template = match seen.templates.get(wanted) {
         Some(Ok(template)) => template,
         Some(Err(broken)) => {
@@ -275,9 +318,9 @@ fn render(
         None => {
             let namespaces = seen.templates.namespaces();
             let message = if namespaces.allow(&wanted.namespace) {
-                format!("rule {} asks for template {wanted}, which does not exist", rule.name)
+                format!("rule {rule} asks for template {wanted}, which does not exist")
             } else {
-                format!("rule {} asks for template {wanted}, but templates count only in {namespaces}", rule.name)
+                format!("rule {rule} asks for template {wanted}, but templates count only in {namespaces}")
             };
             return Err(Refusal::new(Reason::NoTemplate, message));
         }
@@ -285,19 +328,24 @@ fn render(
     if let Err(differ) = seen.alert.spec.details() {
         return Err(Refusal::new(Reason::BadAlert, differ.to_string()));
     }
-    let first_salt = ledger.set_aside(phase).map_or(0, |record| record.salt);
-    let naming = Naming { phase, attempt, rule: rule.name.clone() };
-    let name = |kind| free_name(seen, kind, phase, attempt, first_salt);
+    let first_salt = ledger.set_aside(phase, check).map_or(0, |record| record.salt);
+    let derived = if check { names::check } else { names::action };
+    let name = |kind| free_name(seen, kind, first_salt, |alert, uid, salt| derived(alert, uid, phase, attempt, salt));
     remedy::render(&seen.alert, template, &seen.settings, naming, name)
         .map_err(|flaw| Refusal::new(Reason::BadTemplate, format!("template {wanted}: {flaw}")))
 }
 
 /// The first name that nobody else was seen to hold. An action of ours under it would stand in the ledger.
-fn free_name(seen: &Snapshot, kind: ActionKind, phase: AlertStatus, attempt: i32, mut salt: i32) -> (String, i32) {
+fn free_name(
+    seen: &Snapshot,
+    kind: ActionKind,
+    mut salt: i32,
+    derived: impl Fn(&str, &str, i32) -> String,
+) -> (String, i32) {
     let metadata = &seen.alert.metadata;
     let (alert, uid) = (metadata.name.as_deref().unwrap_or_default(), metadata.uid.as_deref().unwrap_or_default());
     loop {
-        let name = names::action(alert, uid, phase, attempt, salt);
+        let name = derived(alert, uid, salt);
         if salt == i32::MAX || !seen.actions.iter().any(|other| other.kind == kind && other.name == name) {
             return (name, salt);
         }
@@ -305,7 +353,7 @@ fn free_name(seen: &Snapshot, kind: ActionKind, phase: AlertStatus, attempt: i32
     }
 }
 
-fn trouble(seen: &Snapshot, remedy: &Remedy, now: Timestamp) -> Option<Refusal> {
+pub(super) fn trouble(seen: &Snapshot, remedy: &Remedy, now: Timestamp) -> Option<Refusal> {
     let trouble =
         seen.trouble.as_ref().filter(|trouble| now < trouble.retry_at && trouble.digest == remedy.digest())?;
     let Remedy { kind, name, .. } = remedy;

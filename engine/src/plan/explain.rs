@@ -169,6 +169,7 @@ fn step(step: &Step) -> String {
         Step::Claim(request) => format!("take a place for {} in the book", request.target),
         Step::Adopt(request) => format!("take a place for the action on {} that is there already", request.target),
         Step::LastLook(_) => "read the alert and its target once more".to_owned(),
+        Step::Note(back) => format!("write down what the action changed on {}", back.claim.target),
         Step::GiveBack(back) => format!("give back the place for {}", back.claim.target),
         Step::Create(remedy) => format!("create {} {}", remedy.kind, remedy.name),
         Step::DeleteAlert { .. } => "delete the alert, which has been kept long enough".to_owned(),

@@ -1,16 +1,16 @@
 //! The actions that stand in an alert's status, brought up to date with those that were seen in the cluster.
 
 use aegis_crds::AegisAlert;
-use aegis_crds::alert::{ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus};
+use aegis_crds::alert::{ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus, VerificationStatus};
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::{ActionKind, SeenAction};
+use super::action::{ActionKind, Identity, SeenAction};
 use super::snapshot::{Settings, Snapshot};
-use super::template::TemplateBook;
 use super::{Look, later};
 use crate::duration;
 use crate::guard::Place;
 use crate::incident::Stored;
+use crate::rules::Verification;
 use crate::scope::ObjectName;
 
 /// The reason of an action that took too long.
@@ -36,6 +36,8 @@ pub(super) struct Ledger<'a> {
 pub(super) struct Entry<'a> {
     pub(super) record: ActionStatus,
     pub(super) seen: Option<&'a SeenAction>,
+    /// Whether its end does not stand in status yet.
+    ended_now: bool,
 }
 
 impl<'a> Ledger<'a> {
@@ -48,7 +50,47 @@ impl<'a> Ledger<'a> {
                 ledger.settled &= entry.is_under_way();
             }
         }
+        ledger.verify(seen, now);
         Ok(ledger)
+    }
+
+    /// Has actions verified that ended just now, and finds out what came of it for those that are being verified.
+    fn verify(&mut self, seen: &Snapshot, now: Timestamp) {
+        let phase = Stored::new(&seen.alert).phase();
+        let superseded = seen.alert.status.as_ref().is_some_and(|status| status.superseded_by.is_some());
+        let made = self.entries.iter().filter(|entry| entry.record.check && entry.record.uid.is_some());
+        let checks: Vec<(AlertStatus, i32, Option<AlertOpsStatus>)> = made
+            .map(|entry| {
+                let ended = entry.record.completion_time.and(entry.record.status);
+                (entry.record.phase, entry.record.attempt, ended)
+            })
+            .collect();
+        for Entry { record, ended_now, .. } in &mut self.entries {
+            let asked = asked(seen, record);
+            if *ended_now {
+                let counts = !record.check && record.phase == phase && phase == AlertStatus::Firing;
+                let succeeded = record.status == Some(AlertOpsStatus::Succeeded);
+                record.verification = asked.filter(|_| counts && succeeded).map(|_| VerificationStatus::Waiting);
+            } else if record.verification == Some(VerificationStatus::Waiting) {
+                let check =
+                    checks.iter().find(|(phase, attempt, _)| (*phase, *attempt) == (record.phase, record.attempt));
+                let over = match (check, asked) {
+                    (Some((.., None)), _) => None,
+                    (Some((.., Some(AlertOpsStatus::Succeeded))), _) => Some(VerificationStatus::Passed),
+                    (Some(_), _) => Some(VerificationStatus::Failed),
+                    (None, _) if superseded => Some(VerificationStatus::Dropped),
+                    (None, _) if phase == AlertStatus::Resolved => Some(VerificationStatus::Passed),
+                    (None, None) => Some(VerificationStatus::Dropped),
+                    (None, Some(asked)) => {
+                        verified_by(record, asked).is_some_and(|due| due <= now).then_some(VerificationStatus::Failed)
+                    }
+                };
+                if over.is_some() {
+                    record.verification = over;
+                    self.settled = false;
+                }
+            }
+        }
     }
 
     /// Puts records and objects together. An object without a record was made by a leader that could not write it down.
@@ -60,7 +102,7 @@ impl<'a> Ledger<'a> {
             .into_iter()
             .map(|record| {
                 let seen = actions.iter().find(|action| record.uid.as_ref() == Some(&action.uid));
-                Entry { record, seen }
+                Entry { record, seen, ended_now: false }
             })
             .collect();
         let mut loose: Vec<&SeenAction> = actions
@@ -76,14 +118,21 @@ impl<'a> Ledger<'a> {
         let mut seconds = Vec::new();
         for action in loose {
             if let Some(identity) = action.identity.as_ref().filter(|_| action.is_of(uid)) {
+                let Identity { phase, attempt, check, .. } = *identity;
                 let place = |entry: &Entry<'_>| {
-                    entry.record.phase == identity.phase && entry.record.attempt == identity.attempt
+                    let ActionStatus { phase: of, attempt: nth, check: checks, .. } = entry.record;
+                    (of, nth, checks) == (phase, attempt, check)
+                };
+                let found = || {
+                    let mut entry = Entry::found(action, phase, attempt, now);
+                    entry.record.check = check;
+                    entry
                 };
                 match entries.iter_mut().find(|entry| place(entry)) {
-                    None => entries.push(Entry::found(action, identity.phase, identity.attempt, now)),
+                    None => entries.push(found()),
                     Some(entry) if entry.record.uid.is_none() => {
                         let salt = entry.record.salt;
-                        *entry = Entry::found(action, identity.phase, identity.attempt, now);
+                        *entry = found();
                         entry.record.salt = salt;
                     }
                     // It is never followed, and its finalizer is released with the first one's.
@@ -104,14 +153,36 @@ impl<'a> Ledger<'a> {
         self.entries.iter().map(|entry| entry.record.clone()).collect()
     }
 
-    /// The actions that exist or existed.
+    /// The actions that exist or existed, without those that only check what another one achieved.
     pub(super) fn made(&self) -> impl DoubleEndedIterator<Item = &Entry<'a>> {
+        self.objects().filter(|entry| !entry.record.check)
+    }
+
+    fn objects(&self) -> impl DoubleEndedIterator<Item = &Entry<'a>> {
         self.entries.iter().filter(|entry| entry.record.uid.is_some())
     }
 
     /// Those of one phase.
     pub(super) fn made_for(&self, phase: AlertStatus) -> impl DoubleEndedIterator<Item = &Entry<'a>> {
         self.made().filter(move |entry| entry.record.phase == phase)
+    }
+
+    /// What checks, or checked, what that action achieved.
+    pub(super) fn check_of(&self, action: &ActionStatus) -> Option<&Entry<'a>> {
+        let place = |entry: &&Entry<'_>| (entry.record.phase, entry.record.attempt) == (action.phase, action.attempt);
+        self.objects().filter(|entry| entry.record.check).find(place)
+    }
+
+    /// Actions that are verified from now on: from here on status says that they have ended, and that they keep their
+    /// places.
+    pub(super) fn verified_from_now(&self) -> impl Iterator<Item = &Entry<'a>> {
+        self.made().filter(|entry| entry.ended_now && entry.record.verification.is_some())
+    }
+
+    /// When an action has ended with all that belongs to it.
+    pub(super) fn over_at(&self, action: &ActionStatus) -> Option<Timestamp> {
+        let ended = action.completion_time?;
+        Some(self.check_of(action).and_then(|check| check.record.completion_time).map_or(ended, |end| end.max(ended)))
     }
 
     /// The last action that is under way.
@@ -129,10 +200,10 @@ impl<'a> Ledger<'a> {
         self.settled
     }
 
-    /// A name that was written to status for an action of this phase before it is used.
-    pub(super) fn set_aside(&self, phase: AlertStatus) -> Option<&ActionStatus> {
+    /// A name that was written to status for an action of this phase, or for what checks one, before it is used.
+    pub(super) fn set_aside(&self, phase: AlertStatus, check: bool) -> Option<&ActionStatus> {
         let mut records = self.entries.iter().map(|entry| &entry.record);
-        records.find(|record| record.uid.is_none() && record.phase == phase)
+        records.find(|record| record.uid.is_none() && (record.phase, record.check) == (phase, check))
     }
 
     /// Whether an action of an earlier version is among them.
@@ -143,7 +214,7 @@ impl<'a> Ledger<'a> {
     /// The actions to stop: ended for their alert, but not for their executor, which nobody has told yet; and those
     /// in whose place another one stands.
     pub(super) fn to_stop(&self) -> impl Iterator<Item = (&'a SeenAction, &str)> {
-        let ended = self.made().filter(|entry| !entry.is_legacy()).filter_map(|entry| {
+        let ended = self.objects().filter(|entry| !entry.is_legacy()).filter_map(|entry| {
             let action = entry.seen?;
             entry.record.completion_time?;
             Some((action, entry.record.reason.as_deref().unwrap_or(TIMEOUT)))
@@ -153,8 +224,12 @@ impl<'a> Ledger<'a> {
     }
 
     /// The end of the action in this place, if it stands in status or will now.
-    fn ended_at(&self, phase: AlertStatus, attempt: i32) -> Option<Timestamp> {
-        let place = |entry: &&Entry<'_>| entry.record.phase == phase && entry.record.attempt == attempt;
+    fn ended_at(&self, identity: &Identity) -> Option<Timestamp> {
+        let Identity { phase, attempt, check, .. } = *identity;
+        let place = |entry: &&Entry<'_>| {
+            let ActionStatus { phase: of, attempt: nth, check: checks, .. } = entry.record;
+            (of, nth, checks) == (phase, attempt, check)
+        };
         self.entries.iter().find(place)?.record.completion_time
     }
 
@@ -162,16 +237,23 @@ impl<'a> Ledger<'a> {
     /// is none of these, as nobody waits for it. `None` while it is under way.
     pub(super) fn over_since(&self, action: &SeenAction) -> Option<Timestamp> {
         let entry = match &action.identity {
-            Some(identity) => return self.ended_at(identity.phase, identity.attempt),
+            Some(identity) => return self.ended_at(identity),
             None => self.entries.iter().find(|entry| entry.record.uid.as_ref() == Some(&action.uid)),
         };
         entry.map_or(Some(Timestamp::MIN), |entry| entry.record.completion_time)
     }
 
-    /// The times at which something is due that no event tells: a sign of the executor, or the end.
-    pub(super) fn wakes(&self, settings: &Settings, templates: &TemplateBook) -> Vec<Timestamp> {
-        let under_way = self.made().filter(|entry| entry.is_under_way());
-        under_way.flat_map(|entry| [entry.missed_at(settings), entry.deadline(settings, templates)]).flatten().collect()
+    /// The times at which something is due that no event tells: a sign of the executor, the end, or that of the time in
+    /// which an alert must be resolved.
+    pub(super) fn wakes(&self, seen: &Snapshot) -> Vec<Timestamp> {
+        let of = |entry: &Entry<'_>| {
+            if entry.is_under_way() {
+                return [entry.missed_at(&seen.settings), entry.deadline(seen)];
+            }
+            let waits = entry.record.verification == Some(VerificationStatus::Waiting);
+            [asked(seen, &entry.record).filter(|_| waits).and_then(|asked| verified_by(&entry.record, asked)), None]
+        };
+        self.objects().flat_map(of).flatten().collect()
     }
 }
 
@@ -182,7 +264,6 @@ impl<'a> Entry<'a> {
             attempt,
             kind: action.kind.as_str().to_owned(),
             name: action.name.clone(),
-            salt: 0,
             uid: Some(action.uid.clone()),
             rule: match (&action.rule, &action.identity) {
                 (Some(rule), _) => rule.clone(),
@@ -192,12 +273,10 @@ impl<'a> Entry<'a> {
             },
             template: action.template.clone().unwrap_or_default(),
             status: Some(AlertOpsStatus::Pending),
-            reason: None,
-            message: None,
             start_time: Some(action.created.unwrap_or(now)),
-            completion_time: None,
+            ..ActionStatus::default()
         };
-        Self { record, seen: Some(action) }
+        Self { record, seen: Some(action), ended_now: false }
     }
 
     /// Whether it exists and has not ended.
@@ -227,16 +306,19 @@ impl<'a> Entry<'a> {
         ActionKind::parse(&self.record.kind).unwrap_or(ActionKind::Workflow)
     }
 
-    fn timeout(&self, settings: &Settings, templates: &TemplateBook) -> SignedDuration {
-        let template = ObjectName::parse(&self.record.template).and_then(|name| templates.get(&name));
+    fn timeout(&self, seen: &Snapshot) -> SignedDuration {
+        if let Some(asked) = asked(seen, &self.record).filter(|_| self.record.check) {
+            return asked.within;
+        }
+        let template = ObjectName::parse(&self.record.template).and_then(|name| seen.templates.get(&name));
         let own = template.and_then(|template| template.as_ref().ok()).and_then(|template| template.timeout);
-        own.unwrap_or(settings.action_timeout)
+        own.unwrap_or(seen.settings.action_timeout)
     }
 
-    fn deadline(&self, settings: &Settings, templates: &TemplateBook) -> Option<Timestamp> {
+    fn deadline(&self, seen: &Snapshot) -> Option<Timestamp> {
         // Earlier versions had no limit: an upgrade does not end what they began.
         let start = self.record.start_time.filter(|_| !self.is_legacy())?;
-        Some(later(start, self.timeout(settings, templates)))
+        Some(later(start, self.timeout(seen)))
     }
 
     fn update(&mut self, seen: &Snapshot, now: Timestamp) -> Result<(), Look> {
@@ -261,8 +343,8 @@ impl<'a> Entry<'a> {
         } else if action.deleted.is_some() {
             let (status, reason) = deleted();
             self.end(status, reason, Some("it was deleted before it ended".to_owned()), now);
-        } else if self.deadline(&seen.settings, &seen.templates).is_some_and(|deadline| deadline <= now) {
-            let limit = duration::brief(self.timeout(&seen.settings, &seen.templates));
+        } else if self.deadline(seen).is_some_and(|deadline| deadline <= now) {
+            let limit = duration::brief(self.timeout(seen));
             let message = format!("it did not end within {limit} and is stopped");
             self.end(AlertOpsStatus::Failed, Some(TIMEOUT.to_owned()), Some(message), now);
         } else {
@@ -276,7 +358,20 @@ impl<'a> Entry<'a> {
         self.record.reason = reason;
         self.record.message = message;
         self.record.completion_time = Some(now);
+        self.ended_now = true;
     }
+}
+
+/// How the rule of an action has it verified, if it does.
+pub(super) fn asked<'a>(seen: &'a Snapshot, action: &ActionStatus) -> Option<&'a Verification> {
+    let rule = ObjectName::parse(&action.rule)?;
+    seen.rules.get(&rule)?.verification.as_ref()
+}
+
+/// By when the alert must be resolved; `None` if a check tells.
+pub(super) fn verified_by(action: &ActionStatus, asked: &Verification) -> Option<Timestamp> {
+    let ended = action.completion_time.filter(|_| asked.template.is_none())?;
+    Some(later(ended, asked.within))
 }
 
 /// An alert that an earlier version acted on or gave up. This version writes no triggerStatus without a verdict or an
@@ -306,7 +401,7 @@ pub(super) fn unfinished(alert: &AegisAlert, actions: &[SeenAction], now: Timest
         (None, None) => true,
         (Some(_), _) => entry.goes_on_until().is_some_and(|end| now < end),
     };
-    if let Some(entry) = ledger.made().find(goes_on) {
+    if let Some(entry) = ledger.objects().find(goes_on) {
         return Some(format!("{} {}", entry.kind(), entry.record.name));
     }
     let waits =

@@ -12,6 +12,7 @@
 //! ```
 
 mod action;
+mod check;
 mod claims;
 mod decide;
 mod explain;
@@ -100,6 +101,13 @@ pub enum Rest {
     },
     /// Its rule acts on one alert so many times and no more.
     LimitReached(i32),
+    /// Its action has ended, and until then it is not known whether it cured the problem.
+    Verifies {
+        /// By when the alert must be resolved.
+        until: Timestamp,
+    },
+    /// Its action was found to have cured the problem.
+    Verified,
     /// An earlier version acted on it or gave it up.
     EarlierVersion,
     /// It was withdrawn, for this reason.
@@ -143,6 +151,8 @@ pub enum Step {
     LastLook(LastLook),
     /// POST the object, then plan again with the answer; at "already exists" with the object that is there. Always last.
     Create(Box<Remedy>),
+    /// Write down what an action changed on its node; it keeps its place until it was verified.
+    Note(Box<GiveBack>),
     /// Write down what an action changed on its node, and give its place back.
     GiveBack(Box<GiveBack>),
     /// Delete the alert, with these as preconditions.
@@ -172,7 +182,7 @@ pub struct GiveBack {
     pub ended: Ended,
     /// How long its rule waits after a success.
     pub cooldown: SignedDuration,
-    /// The action, if it was made.
+    /// The action whose changes are to be written down; `None` if it was never made, or if that was done.
     pub action: Option<(ActionKind, String)>,
 }
 
@@ -216,8 +226,9 @@ pub fn plan(seen: &Snapshot, now: Timestamp) -> Plan {
 
 /// The steps that a decision takes, and when to look again.
 fn assemble(seen: &Snapshot, ledger: &Ledger<'_>, decided: Decided, now: Timestamp) -> Plan {
-    let mut wakes = ledger.wakes(&seen.settings, &seen.templates);
+    let mut wakes = ledger.wakes(seen);
     let mut steps = Vec::new();
+    steps.extend(claims::notes(seen, ledger, now));
     steps.extend(status::write(seen, ledger, &decided, now).map(Step::WriteStatus));
     steps.extend(ledger.to_stop().map(|(action, reason)| Step::Stop(action_patch(action, action.stop(reason)))));
     for (action, due) in releases(seen, ledger) {
@@ -233,7 +244,8 @@ fn assemble(seen: &Snapshot, ledger: &Ledger<'_>, decided: Decided, now: Timesta
         Decision::Hold(refusal) => {
             wakes.extend(refusal.next_try);
             wakes.extend(stale_at(seen));
-            if refusal.reason == Reason::EarlierAction {
+            let checks = decided.remedy.as_ref().is_some_and(|remedy| remedy.check);
+            if refusal.reason == Reason::EarlierAction || checks {
                 wakes.push(later(now, WAIT));
             }
         }
@@ -329,6 +341,8 @@ impl fmt::Display for Rest {
             Self::Repeats { due, heard_since: false } => {
                 write!(f, "its rule acts again from {due} on, if the alert is reported again")
             }
+            Self::Verifies { until } => write!(f, "its action has ended, and it should be resolved by {until}"),
+            Self::Verified => f.write_str("its action was found to have cured the problem"),
             Self::LimitReached(limit) => write!(f, "its rule acts at most {limit} times on one alert"),
             Self::EarlierVersion => f.write_str("an earlier version of Aegis has dealt with it"),
             Self::Withdrawn(reason) => write!(f, "it was withdrawn: {reason}"),

@@ -30,6 +30,8 @@ pub struct Remedy {
     pub phase: AlertStatus,
     /// The attempt, from 1.
     pub attempt: i32,
+    /// Whether it only checks what the action of that attempt achieved.
+    pub check: bool,
     /// The rule that asks for it.
     pub rule: ObjectName,
     /// The template that it is made from.
@@ -74,6 +76,7 @@ pub fn parameters(alert: &AegisAlert, settings: &Settings) -> Result<Parameters,
 pub(super) struct Naming {
     pub(super) phase: AlertStatus,
     pub(super) attempt: i32,
+    pub(super) check: bool,
     pub(super) rule: ObjectName,
 }
 
@@ -97,7 +100,7 @@ pub(super) fn render(
     }
     allow_service_accounts(&mut object, kind, &settings.service_accounts)?;
     let (name, salt) = name(kind);
-    let Naming { phase, attempt, rule } = naming;
+    let Naming { phase, attempt, check, rule } = naming;
     let mut remedy = Remedy {
         kind,
         namespace,
@@ -105,6 +108,7 @@ pub(super) fn render(
         salt,
         phase,
         attempt,
+        check,
         rule,
         template: template.name.clone(),
         object: Value::Null,
@@ -150,6 +154,10 @@ fn metadata(alert: &AegisAlert, remedy: &Remedy, written: Option<&Value>) -> Res
         (names::ATTEMPT_LABEL, &attempt),
     ];
     labels.extend(ours.map(|(key, value)| (key.to_owned(), json!(value))));
+    labels.remove(names::CHECK_LABEL);
+    if remedy.check {
+        labels.insert(names::CHECK_LABEL.to_owned(), json!("true"));
+    }
 
     let mut annotations = map("annotations")?;
     annotations.remove(STOPPED_ANNOTATION);

@@ -2,7 +2,7 @@
 
 use aegis_crds::alert::{
     ActionStatus, AegisAlertStatus, AlertOpsStatus, AlertStatus, GateRefusal, OpsStatus, RuleChoice, TriggerStatus,
-    VerdictStatus,
+    VerdictStatus, VerificationStatus,
 };
 use aegis_crds::conditions::{self, Condition, ConditionType};
 use aegis_crds::names::SHORTENED_ANNOTATION;
@@ -184,6 +184,7 @@ fn set_aside(status: &mut AegisAlertStatus, remedy: &super::Remedy) {
     let record = ActionStatus {
         phase: remedy.phase,
         attempt: remedy.attempt,
+        check: remedy.check,
         kind: remedy.kind.as_str().to_owned(),
         name: remedy.name.clone(),
         salt: remedy.salt,
@@ -191,7 +192,9 @@ fn set_aside(status: &mut AegisAlertStatus, remedy: &super::Remedy) {
         template: remedy.template.to_string(),
         ..ActionStatus::default()
     };
-    let place = |known: &ActionStatus| known.phase == remedy.phase && known.attempt == remedy.attempt;
+    let place = |known: &ActionStatus| {
+        (known.phase, known.attempt, known.check) == (remedy.phase, remedy.attempt, remedy.check)
+    };
     match status.actions.iter_mut().find(|known| place(known)) {
         Some(known) => *known = record,
         None => status.actions.push(record),
@@ -242,7 +245,24 @@ fn judge_repair(status: &mut AegisAlertStatus, seen: &Snapshot, ledger: &Ledger<
     let stored = Stored::new(&seen.alert);
     let action = format!("{} {}", last.record.kind, last.record.name);
     let known = conditions::find(&status.conditions, type_.as_str());
+    let verified = last.record.verification;
+    let checked = ledger.check_of(&last.record).map(|check| format!("{} {}", check.record.kind, check.record.name));
     let condition = match stored.phase() {
+        AlertStatus::Firing if verified == Some(VerificationStatus::Waiting) => return,
+        AlertStatus::Firing if verified == Some(VerificationStatus::Passed) => {
+            let check = checked.unwrap_or_default();
+            Condition::new(type_, true, "Verified", format!("{check} found that {action} cured the problem"))
+        }
+        AlertStatus::Firing if verified == Some(VerificationStatus::Failed) => match checked {
+            Some(check) => {
+                let message = format!("{check} found that the problem stays after {action} succeeded");
+                Condition::new(type_, false, "CheckFailed", message)
+            }
+            None => {
+                let message = format!("the alert was not resolved in time after {action} succeeded");
+                Condition::new(type_, false, "StillFiring", message)
+            }
+        },
         AlertStatus::Firing if status.last_time.is_some_and(|heard| heard > ended) => {
             incident::status::still_firing(&last.record)
         }

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use super::RuleFlaw;
 use super::pattern::{Condition, Fit, Pattern};
 use super::selector::CompiledSelector;
-use super::terms::{self, Step, Terms};
+use super::terms::{self, Step, Terms, Verification};
 use crate::duration;
 use crate::flaw::shown;
 use crate::scope::ObjectName;
@@ -42,6 +42,8 @@ pub struct CompiledRule {
     pub terms: Terms,
     /// The templates for the attempts after the first.
     pub escalation: Vec<Step>,
+    /// How it is found out that an action cured the problem, if it is to be.
+    pub verification: Option<Verification>,
     pub(super) conditions: Vec<Condition>,
     pub(super) selector: CompiledSelector,
 }
@@ -121,11 +123,12 @@ impl CompiledRule {
 
         let terms = Terms::compile(spec, &mut flaws);
         let escalation = terms::escalation(spec, &name, &mut flaws);
+        let verification = terms::verification(spec, &name, &mut flaws);
 
         match selector {
             Some(selector) if flaws.is_empty() => {
                 let priority = spec.priority.unwrap_or(0);
-                Ok(Self { name, template, priority, repeat, terms, escalation, conditions, selector })
+                Ok(Self { name, template, priority, repeat, terms, escalation, verification, conditions, selector })
             }
             selector => Err(Box::new(BrokenRule { name, flaws, conditions, selector })),
         }

@@ -17,4 +17,4 @@ pub use book::RuleBook;
 pub use compile::{AlertFacts, BrokenRule, CompiledRule, RepeatAfter};
 pub use lint::Overlap;
 pub use rank::Choice;
-pub use terms::{Step, Terms};
+pub use terms::{Step, Terms, Verification};

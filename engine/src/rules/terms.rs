@@ -1,7 +1,7 @@
 //! What a rule says to the guard, and the templates that it goes through if the problem stays.
 
 use aegis_crds::alert::AlertStatus;
-use aegis_crds::rule::{AegisAlertOpsRuleSpec, Escalation, Mode, OnCordoned, RuleApproval, RuleBudget};
+use aegis_crds::rule::{self, AegisAlertOpsRuleSpec, Escalation, Mode, OnCordoned, RuleApproval, RuleBudget};
 use jiff::SignedDuration;
 
 use super::{CompiledRule, RuleFlaw};
@@ -11,6 +11,9 @@ use crate::scope::ObjectName;
 
 /// How long an alert must still fire after an attempt ended before the next step of an escalation, unless it says so.
 const STEP_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a check may take, or an alert until it is resolved, unless the rule says so.
+const VERIFIED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// What a rule says to the guard. Numbers are in range; the policy decides how much of what is asked for is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,15 @@ pub struct Step {
     pub template: ObjectName,
     /// How long after the attempt before ended the alert must still fire.
     pub after: SignedDuration,
+}
+
+/// How it is found out that an action which succeeded cured the problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// The template whose action checks it; without one the alert must be resolved.
+    pub template: Option<ObjectName>,
+    /// How long the check may take; without one, how long after the action's end the alert must be resolved.
+    pub within: SignedDuration,
 }
 
 impl Terms {
@@ -91,6 +103,11 @@ pub(super) fn escalation(spec: &AegisAlertOpsRuleSpec, rule: &ObjectName, flaws:
             let expected = "none in a rule without a condition for Firing: what was resolved needs no further step";
             flaws.push(RuleFlaw::new("spec.escalation", format!("{steps} steps"), expected));
         }
+        let attempts = spec.retries.as_ref().and_then(|retries| retries.attempts).filter(|attempts| *attempts >= 1);
+        if let Some(attempts) = attempts.filter(|attempts| usize::try_from(*attempts).is_ok_and(|some| some <= steps)) {
+            let expected = format!("at least {}: the first action and {steps} of spec.escalation", steps + 1);
+            flaws.push(RuleFlaw::new("spec.retries.attempts", attempts.to_string(), expected));
+        }
     }
     let step = |(index, step): (usize, &Escalation)| {
         let Escalation { name, namespace, after } = step;
@@ -105,6 +122,35 @@ pub(super) fn escalation(spec: &AegisAlertOpsRuleSpec, rule: &ObjectName, flaws:
         }
     };
     spec.escalation.iter().enumerate().map(step).collect()
+}
+
+/// Compiles what a rule says at `spec.verification`, whose template is beside the rule unless it says otherwise.
+pub(super) fn verification(
+    spec: &AegisAlertOpsRuleSpec,
+    rule: &ObjectName,
+    flaws: &mut Vec<RuleFlaw>,
+) -> Option<Verification> {
+    let rule::Verification { template, namespace, within } = spec.verification.as_ref()?;
+    if !spec.alert_conditions.is_empty()
+        && !spec.alert_conditions.iter().any(|condition| condition.status == AlertStatus::Firing)
+    {
+        let expected = "none in a rule without a condition for Firing: only what fires can be cured";
+        flaws.push(RuleFlaw::new("spec.verification", "one", expected));
+    }
+    if let Some(name) = template.as_ref().filter(|name| name.trim().is_empty()) {
+        let expected = "the name of an AegisOpsTemplate, or none to wait until the alert is resolved";
+        flaws.push(RuleFlaw::new("spec.verification.template", shown(name), expected));
+    }
+    let namespace = namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    if let (None, Some(namespace)) = (template, namespace) {
+        let expected = "none without spec.verification.template";
+        flaws.push(RuleFlaw::new("spec.verification.namespace", shown(namespace), expected));
+    }
+    let namespace = namespace.unwrap_or(&rule.namespace);
+    Some(Verification {
+        template: template.as_ref().map(|name| ObjectName::new(namespace, name)),
+        within: length(within.as_deref(), "spec.verification.within", flaws).unwrap_or(VERIFIED_WITHIN),
+    })
 }
 
 impl CompiledRule {
@@ -210,8 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn a_check_is_beside_its_rule_and_has_ten_minutes_unless_the_rule_says_otherwise() {
+        let compiled = |more| compile(json!({"verification": more})).verification.unwrap();
+        let plain = Verification { template: None, within: SignedDuration::from_mins(10) };
+        assert_eq!(compiled(json!({})), plain);
+        let check = compiled(json!({"template": "check", "within": "30s"}));
+        assert_eq!((check.template.unwrap().to_string().as_str(), check.within.as_secs()), ("monitoring/check", 30));
+        let elsewhere = compiled(json!({"template": "check", "namespace": "sops"}));
+        assert_eq!(elsewhere.template, Some(ObjectName::new("sops", "check")));
+    }
+
+    #[test]
     fn terms_that_contradict_each_other_are_refused_with_the_field_to_change() {
         let cases = [
+            (
+                json!({"verification": {"template": ""}}),
+                "spec.verification.template: found \"\", expected the name of an AegisOpsTemplate, or none to wait until \
+                 the alert is resolved",
+            ),
+            (
+                json!({"verification": {"namespace": "sops"}}),
+                "spec.verification.namespace: found \"sops\", expected none without spec.verification.template",
+            ),
+            (
+                json!({"verification": {"within": "soon"}}),
+                "spec.verification.within: found \"soon\", expected a length of time above zero such as \"90s\", \"30m\" \
+                 or \"1h30m\"",
+            ),
             (json!({"budget": {"unfinished": 0}}), "spec.budget.unfinished: found 0, expected 1 to 10000"),
             (json!({"budget": {"nodesOutPercent": 120}}), "spec.budget.nodesOutPercent: found 120, expected 1 to 100"),
             (
@@ -237,6 +308,10 @@ mod tests {
                 "spec.repeat.limit: found 2, expected at least 3: the first action and 2 of spec.escalation",
             ),
             (
+                json!({"retries": {"attempts": 1}, "escalation": [{"name": "a"}]}),
+                "spec.retries.attempts: found 1, expected at least 2: the first action and 1 of spec.escalation",
+            ),
+            (
                 json!({"escalation": [{"name": "a"}, {"name": " "}]}),
                 "spec.escalation[1].name: found \" \", expected the name of an AegisOpsTemplate",
             ),
@@ -252,6 +327,8 @@ mod tests {
         let resolved = rule("uncordon").resolved("NodeDown").with(json!({"escalation": [{"name": "a"}]}));
         let found = flaws(resolved);
         assert!(found.len() == 1 && found[0].starts_with("spec.escalation: found 1 steps, expected none"), "{found:?}");
+        let resolved = rule("uncordon").resolved("NodeDown").with(json!({"verification": {}}));
+        assert!(flaws(resolved)[0].starts_with("spec.verification: found one, expected none"));
         let sound = json!({"recovery": false, "approval": "Required", "budget": {"unfinished": 1}});
         assert!(CompiledRule::compile(&cordon(sound).build()).is_ok());
     }

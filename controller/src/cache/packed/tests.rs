@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::{
     ActionStatus, AegisAlertSpec, AegisAlertStatus, AlertOpsStatus, AlertStatus, ApprovalStatus, GateRefusal,
-    InvolvedObject, OpsStatus, Resolution, RuleChoice, TriggerStatus, TtlStrategy, VerdictStatus,
+    InvolvedObject, OpsStatus, Resolution, RuleChoice, TriggerStatus, TtlStrategy, VerdictStatus, VerificationStatus,
 };
 use aegis_crds::conditions::Condition;
 use jiff::Timestamp;
@@ -64,6 +64,7 @@ fn full() -> AegisAlert {
     let action = ActionStatus {
         phase: AlertStatus::Resolved,
         attempt: 2,
+        check: true,
         kind: "Workflow".into(),
         name: "w".into(),
         salt: 1,
@@ -75,6 +76,7 @@ fn full() -> AegisAlert {
         message: Some("exit code 1".into()),
         start_time: at(2),
         completion_time: at(3),
+        verification: Some(VerificationStatus::Failed),
     };
     let condition = Condition {
         type_: "PickedUp".into(),

@@ -20,8 +20,8 @@ pub(super) struct Cluster {
     book: Book,
     /// Every request that was committed.
     pub(super) requests: Vec<&'static str>,
-    /// The phase and attempt of every action that was made.
-    pub(super) made: Vec<(AlertStatus, i32)>,
+    /// The phase and attempt of every action that was made, and whether it is a check.
+    pub(super) made: Vec<(AlertStatus, i32, bool)>,
 }
 
 impl Cluster {
@@ -35,6 +35,10 @@ impl Cluster {
             requests: Vec::new(),
             made: Vec::new(),
         }
+    }
+
+    pub(super) fn book(&self) -> &Book {
+        &self.book
     }
 
     pub(super) fn alert(&self) -> &AegisAlert {
@@ -146,7 +150,7 @@ impl Cluster {
                     return Err(());
                 }
                 self.requests.push("create");
-                self.made.push((remedy.phase, remedy.attempt));
+                self.made.push((remedy.phase, remedy.attempt, remedy.check));
                 self.version += 1;
                 let mut object = remedy.object.clone();
                 let metadata = &mut object["metadata"];
@@ -203,6 +207,7 @@ impl Cluster {
                 Arc::make_mut(&mut view.guard).book = Arc::new(self.book.clone());
             }
             Step::LastLook(_) => {}
+            Step::Note(_) => self.requests.push("note"),
             Step::GiveBack(back) => {
                 self.requests.push("give back");
                 self.book = self.book.clone().without(&Place::of(&back.claim), back.ended, back.cooldown, now);

@@ -240,5 +240,7 @@ fn a_rule_acts_again_only_if_it_says_so_and_the_alert_is_reported_again() {
     assert_eq!((remedy.phase, remedy.attempt), (AlertStatus::Firing, 2));
     let ended =
         heard(repeats(acted("Failed", 30)), 60).action(workflow().attempt(2).argo("Failed").whole("")).told(due);
-    assert_eq!(heard(ended, 2000).plan(at(9000)).decision, Decision::Rest(Rest::LimitReached(2)));
+    assert_eq!(ended.plan(at(9000)).decision, Decision::Rest(Rest::LimitReached(2)));
+    let stays = heard(ended, 2000).plan(at(9000));
+    assert_eq!(decided(&stays), ("hold", Some(Reason::NeedsPerson)), "all was tried, and it still fires");
 }

@@ -61,7 +61,7 @@ fn a_workflow_deleted_between_its_creation_and_the_first_status_is_not_made_agai
     cluster.run(lagging, at(3), ENOUGH);
     let hour = at(3600);
     cluster.run(cluster.look(&scene), hour, ENOUGH);
-    assert_eq!(cluster.made, [(AlertStatus::Firing, 1)]);
+    assert_eq!(cluster.made, [(AlertStatus::Firing, 1, false)]);
     let status = cluster.alert().status.clone().unwrap();
     assert_eq!(status.actions[0].reason.as_deref(), Some("WorkflowDeleted"));
     assert!(cluster.requests.ends_with(&["release"]), "{:?}", cluster.requests);
@@ -76,7 +76,7 @@ fn a_rule_edited_between_creation_and_status_makes_no_second_action() {
     let mut lagging = cluster.look(&edited);
     lagging.actions.clear();
     cluster.run(lagging, at(2), ENOUGH);
-    assert_eq!(cluster.made, [(AlertStatus::Firing, 1)]);
+    assert_eq!(cluster.made, [(AlertStatus::Firing, 1, false)]);
     let rule = cluster.alert().status.clone().unwrap().rule.unwrap();
     assert_eq!(rule.name, "cordon", "status tells the rule that the Workflow names");
 }

@@ -8,6 +8,7 @@ mod life;
 mod over;
 mod properties;
 mod remedy;
+mod verification;
 
 use super::testing::*;
 use super::*;

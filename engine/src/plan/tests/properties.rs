@@ -21,6 +21,7 @@ enum Event {
         firing: bool,
         resolved: bool,
         repeat: bool,
+        verified: bool,
     },
     OptOut(bool),
     /// A driver looks at what was true so many seconds ago and stops dead after so many requests.
@@ -38,16 +39,18 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Event::DeleteWorkflows),
         2 => Just(Event::Hear),
         1 => Just(Event::Resolve),
-        1 => (any::<bool>(), any::<bool>(), any::<bool>())
-            .prop_map(|(firing, resolved, repeat)| Event::Rules { firing, resolved, repeat }),
+        1 => (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(firing, resolved, repeat, verified)| Event::Rules { firing, resolved, repeat, verified }),
         1 => any::<bool>().prop_map(Event::OptOut),
         8 => (0..25_i64, prop_oneof![0..4_usize, Just(100)]).prop_map(|(lag, budget)| Event::Look { lag, budget }),
     ];
     proptest::collection::vec(event, 1..40)
 }
 
-fn with_rules(scene: Scene, firing: bool, resolved: bool, repeat: bool) -> Scene {
+fn with_rules(scene: Scene, firing: bool, resolved: bool, repeat: bool, verified: bool) -> Scene {
     let cordon = if firing { drain() } else { rule("cordon").firing("Other") };
+    let scene = scene.template(template("check"));
+    let cordon = if verified { cordon.with(json!({"verification": {"template": "check"}})) } else { cordon };
     let scene = scene.rule(if repeat { cordon.repeat("1m", 3) } else { cordon });
     scene.rule(rule("uncordon").resolved(if resolved { "NodeDown" } else { "Other" }))
 }
@@ -59,7 +62,7 @@ proptest! {
     fn no_history_makes_two_actions_for_one_phase_and_attempt(
         events in events(), squatted in any::<bool>(), booked in any::<bool>(),
     ) {
-        let mut scene = with_rules(seen(alert("NodeDown")), true, true, true);
+        let mut scene = with_rules(seen(alert("NodeDown")), true, true, true, true);
         if booked {
             scene = scene.book(Book::default());
         }
@@ -79,7 +82,9 @@ proptest! {
                 Event::DeleteWorkflows => cluster.delete_workflows(at(now)),
                 Event::Hear => cluster.change(|alert| alert.heard(now)),
                 Event::Resolve => cluster.change(|alert| alert.resolved(now)),
-                Event::Rules { firing, resolved, repeat } => scene = with_rules(scene, firing, resolved, repeat),
+                Event::Rules { firing, resolved, repeat, verified } => {
+                    scene = with_rules(scene, firing, resolved, repeat, verified);
+                }
                 Event::OptOut(out) => {
                     scene = if out { scene.opted_out("n1") } else { scene.nodes(&[]) };
                 }
@@ -226,7 +231,7 @@ fn any_scene() -> impl Strategy<Value = Scene> {
             if legacy {
                 alert = alert.edit(|alert| alert.spec.fingerprint = None);
             }
-            let mut scene = with_rules(seen(alert), firing, resolved, repeat).settings(|all| all.dry_run = dry);
+            let mut scene = with_rules(seen(alert), firing, resolved, repeat, known).settings(|all| all.dry_run = dry);
             if out {
                 scene = scene.opted_out("n1");
             }
