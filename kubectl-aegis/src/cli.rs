@@ -14,7 +14,12 @@ use crate::commands;
     name = "kubectl aegis",
     bin_name = "kubectl aegis",
     version,
-    after_help = "Try `kubectl aegis demo` first: it needs no cluster and touches none."
+    after_help = "Try `kubectl aegis demo` first: it needs no cluster and touches none.
+
+`kubectl aegis options` lists the flags for the cluster and the login; all of kubectl's hold for every verb.
+
+Exit codes: 0 fine, 1 findings or a mismatch, 2 the call's words are off, 3 cluster or credentials, 4 forbidden, 5 not found, \
+6 refused by the guard or a conflict, 7 Aegis not installed or in another version, 124 timeout, 130 interrupted."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -26,11 +31,14 @@ pub(crate) struct Cli {
 // Where a verb's own type has a manual, its variant has none: that would hide all but the first line of it.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Get(commands::get::Get),
+    Trace(commands::trace::Trace),
     Demo(commands::demo::Demo),
     Sandbox(commands::sandbox::Sandbox),
-    /// Report alerts, as a monitoring system would
     #[command(subcommand)]
     Alert(commands::alert::Alert),
+    #[command(subcommand)]
+    Rule(commands::rule::Rule),
     Plan(commands::plan::Plan),
     Pause(commands::pause::Pause),
     Resume(commands::pause::resume::Resume),
@@ -41,6 +49,24 @@ pub(crate) enum Command {
     /// Make container images without Docker
     #[command(subcommand)]
     Image(commands::image::Image),
-    /// Print the version of this plugin
-    Version,
+    Version(commands::version::Version),
+    /// Print the flags that every verb takes
+    Options,
+}
+
+impl Command {
+    /// Whether it lists things, so that -A means something to it.
+    pub(crate) fn lists(&self) -> bool {
+        match self {
+            Self::Get(_) | Self::Version(_) | Self::Options => true,
+            Self::Rule(rule) => rule.lists(),
+            Self::Alert(alert) => alert.lists(),
+            _ => false,
+        }
+    }
+
+    /// Whether it ends well when the user ends it.
+    pub(crate) fn ends_by_interruption(&self) -> bool {
+        matches!(self, Self::Demo(_) | Self::Sandbox(_))
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use kube::core::Status;
+
 /// The kinds of failure that a script can tell apart by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -19,6 +21,10 @@ pub(crate) enum Kind {
     Refused,
     /// 7: Aegis is not installed, or in another version.
     NotInstalled,
+    /// 124: it did not happen within the time that was given.
+    Timeout,
+    /// 130: the user ended it.
+    Interrupted,
 }
 
 impl Kind {
@@ -31,6 +37,8 @@ impl Kind {
             Self::NotFound => 5,
             Self::Refused => 6,
             Self::NotInstalled => 7,
+            Self::Timeout => 124,
+            Self::Interrupted => 130,
         }
     }
 }
@@ -62,15 +70,12 @@ impl Failure {
     /// A failed call to the API server, told apart by what the server said.
     pub(crate) fn of_call(doing: impl Into<String>, error: kube::Error) -> Self {
         let (kind, hint) = match &error {
-            kube::Error::Api(status) if status.code == 401 => {
-                (Kind::Cluster, Some("the credentials in your kubeconfig were refused: log in again"))
+            kube::Error::Api(status) => of_status(status),
+            _ if is_timeout(&error) => (Kind::Timeout, None),
+            kube::Error::Auth(_) => {
+                (Kind::Cluster, Some("log in again; does `kubectl version` get through?".to_owned()))
             }
-            kube::Error::Api(status) if status.code == 403 => {
-                (Kind::Forbidden, Some("ask for a role that allows it; the message names the missing verb"))
-            }
-            kube::Error::Api(status) if status.code == 404 => (Kind::NotFound, None),
-            kube::Error::Api(_) => (Kind::Cluster, None),
-            _ => (Kind::Cluster, Some("is the cluster up, and does `kubectl version` reach it?")),
+            _ => (Kind::Cluster, Some("is the cluster up, and does `kubectl version` reach it?".to_owned())),
         };
         let failure = Self::new(kind, doing).because(error);
         match hint {
@@ -78,6 +83,83 @@ impl Failure {
             None => failure,
         }
     }
+
+    /// [`Failure::of_call`] for a kind of object that comes with Aegis: where the cluster does not know it, Aegis is not
+    /// installed.
+    pub(crate) fn of_aegis_call(doing: impl Into<String>, error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if is_unknown_kind(status) => {
+                Self::new(Kind::NotInstalled, doing).because(error).hint(
+                    "the cluster does not know Aegis: an administrator installs it with `kubectl apply -f manifest/install/`",
+                )
+            }
+            _ => Self::of_call(doing, error),
+        }
+    }
+
+    /// What the API server said, where it is a call to it that failed.
+    pub(crate) fn status(&self) -> Option<&Status> {
+        match self.source.as_ref()?.downcast_ref::<kube::Error>()? {
+            kube::Error::Api(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+fn of_status(status: &Status) -> (Kind, Option<String>) {
+    match status.code {
+        400 => (Kind::Usage, None),
+        401 => (Kind::Cluster, Some("the credentials in your kubeconfig were refused: log in again".to_owned())),
+        403 => (Kind::Forbidden, Some(missing_right(&status.message))),
+        404 => (Kind::NotFound, None),
+        409 => (Kind::Refused, None),
+        408 | 504 => (Kind::Timeout, None),
+        _ => (Kind::Cluster, None),
+    }
+}
+
+/// The right that is missing, in the words in which roles grant it.
+fn missing_right(message: &str) -> String {
+    let after = |word: &str| message.split_once(word).and_then(|(_, rest)| rest.split('"').next());
+    let verb = message.split_once(" cannot ").and_then(|(_, rest)| rest.split(' ').next());
+    match (verb, after(" resource \"")) {
+        (Some(verb), Some(resource)) => {
+            let group = after(" in API group \"").filter(|group| !group.is_empty());
+            let group = group.map(|group| format!(".{group}")).unwrap_or_default();
+            let place = match after(" in the namespace \"") {
+                Some(namespace) => format!("in namespace {namespace}"),
+                None => "in the whole cluster".to_owned(),
+            };
+            format!("ask for a role with the verb {verb} on {resource}{group} {place}")
+        }
+        _ => "ask for a role that allows it; the message names the missing verb".to_owned(),
+    }
+}
+
+/// Whether the API server knows no such kind of object, rather than no such object. Where it does not even know the
+/// group, its answer is a line of text.
+pub(crate) fn is_unknown_kind(status: &Status) -> bool {
+    let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+    let says_so =
+        (status.reason == "NotFound" && !status.message.contains('"')) || status.message.trim() == "404 page not found";
+    status.code == 404 && !names_object && says_so
+}
+
+/// Whether a time limit of ours ended the call.
+fn is_timeout(error: &kube::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        if found.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
 }
 
 impl std::fmt::Display for Failure {
@@ -116,4 +198,41 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(failure.kind.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_missing_right_is_told_as_a_role_grants_it() {
+        let cases = [
+            (
+                r#"aegisalerts.aegis.io is forbidden: User "ann" cannot list resource "aegisalerts" in API group "aegis.io" in the namespace "monitoring""#,
+                "the verb list on aegisalerts.aegis.io in namespace monitoring",
+            ),
+            (
+                r#"nodes is forbidden: User "ann" cannot list resource "nodes" in API group "" at the cluster scope"#,
+                "the verb list on nodes in the whole cluster",
+            ),
+            ("a policy says no", "the message names the missing verb"),
+        ];
+        for (message, part) in cases {
+            let hint = missing_right(message);
+            assert!(hint.contains(part), "{message}: {hint}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_from_an_unknown_object() {
+        let status = |message: &str, name: &str| Status {
+            code: 404,
+            reason: "NotFound".into(),
+            message: message.into(),
+            details: serde_json::from_value(serde_json::json!({"name": name})).unwrap(),
+            ..Status::default()
+        };
+        assert!(is_unknown_kind(&status("the server could not find the requested resource", "")));
+        assert!(!is_unknown_kind(&status(r#"aegisalerts.aegis.io "x" not found"#, "x")));
+    }
 }

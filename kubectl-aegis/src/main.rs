@@ -6,11 +6,19 @@ mod cluster;
 mod commands;
 mod dry_run;
 mod failure;
+mod fetch;
 mod guard;
+mod jsonpath;
 mod local;
+mod manifests;
 mod output;
 mod person;
+mod print;
+#[cfg(test)]
+mod reference;
+mod replay;
 mod standin;
+mod work;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,8 +40,20 @@ fn main() -> ExitCode {
         return runtime.block_on(standin::run());
     }
     let cli = cli::Cli::parse();
-    match runtime.block_on(commands::run(cli)) {
+    match runtime.block_on(until_interrupted(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
+    }
+}
+
+/// Carries out what was typed. What the user ends by Ctrl-C ends with the code that shells give it, except for what runs
+/// until then.
+async fn until_interrupted(cli: cli::Cli) -> anyhow::Result<()> {
+    if cli.command.ends_by_interruption() {
+        return Box::pin(commands::run(cli)).await;
+    }
+    tokio::select! {
+        done = Box::pin(commands::run(cli)) => done,
+        _ = tokio::signal::ctrl_c() => Err(failure::Failure::new(failure::Kind::Interrupted, "interrupted").into()),
     }
 }

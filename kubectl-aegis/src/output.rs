@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use kubectl_aegis::view::Tone;
 
 /// A style for what is good.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -40,5 +41,16 @@ pub(crate) fn text(text: &str) {
     let mut out = io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
+    }
+}
+
+/// The text as its tone asks for.
+pub(crate) fn toned(text: &str, tone: Tone, coloured: bool) -> String {
+    match tone {
+        Tone::Plain => text.to_owned(),
+        Tone::Good => painted(text, GOOD, coloured),
+        Tone::Busy => painted(text, BUSY, coloured),
+        Tone::Bad => painted(text, BAD, coloured),
+        Tone::Faint => painted(text, FAINT, coloured),
     }
 }

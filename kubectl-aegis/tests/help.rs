@@ -35,13 +35,21 @@ fn stdout(words: &[&str]) -> String {
 
 #[test]
 fn the_manual_of_every_verb() {
-    let pages: [(&str, &[&str]); 15] = [
+    let pages: [(&str, &[&str]); 23] = [
         ("aegis", &["--help"]),
         ("demo", &["demo", "--help"]),
         ("sandbox", &["sandbox", "--help"]),
         ("alert", &["alert", "--help"]),
         ("alert_send", &["alert", "send", "--help"]),
         ("alert_resolve", &["alert", "resolve", "--help"]),
+        ("alert_list", &["alert", "list", "--help"]),
+        ("alert_rejected", &["alert", "rejected", "--help"]),
+        ("get", &["get", "--help"]),
+        ("trace", &["trace", "--help"]),
+        ("rule", &["rule", "--help"]),
+        ("rule_test", &["rule", "test", "--help"]),
+        ("version", &["version", "--help"]),
+        ("options", &["options"]),
         ("plan", &["plan", "--help"]),
         ("pause", &["pause", "--help"]),
         ("resume", &["resume", "--help"]),

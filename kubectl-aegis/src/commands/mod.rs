@@ -3,23 +3,37 @@
 pub(crate) mod alert;
 pub(crate) mod approval;
 pub(crate) mod demo;
+pub(crate) mod get;
 pub(crate) mod guard;
 pub(crate) mod image;
+mod list;
+pub(crate) mod options;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod rule;
 pub(crate) mod sandbox;
+pub(crate) mod trace;
 pub(crate) mod undo;
+pub(crate) mod version;
 
 use crate::cli::{Cli, Command};
-use crate::output;
+use crate::failure::{Failure, Kind};
 
 /// Carries out what was typed.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli { cluster, command } = cli;
+    if cluster.all_namespaces && !command.lists() {
+        return Err(Failure::new(Kind::Usage, "-A, --all-namespaces: this verb is about one namespace")
+            .hint("say which one with -n")
+            .into());
+    }
     match command {
+        Command::Get(get) => get.run(&cluster).await,
+        Command::Trace(trace) => trace.run(&cluster).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Alert(alert) => alert.run(&cluster).await,
+        Command::Rule(rule) => rule.run(&cluster).await,
         Command::Plan(plan) => plan.run(&cluster).await,
         Command::Pause(pause) => pause.run(&cluster).await,
         Command::Resume(resume) => resume.run(&cluster).await,
@@ -28,8 +42,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Undo(undo) => undo.run(&cluster).await,
         Command::Guard(guard) => guard.run(&cluster).await,
         Command::Image(image) => image.run(),
-        Command::Version => {
-            output::line(&format!("kubectl-aegis {}", env!("CARGO_PKG_VERSION")));
+        Command::Version(version) => version.run(&cluster).await,
+        Command::Options => {
+            options::run();
             Ok(())
         }
     }

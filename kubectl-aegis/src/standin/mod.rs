@@ -1,7 +1,6 @@
 //! Answers as `kubectl` for the verbs that procedures use, so that an image for them needs this one static binary.
 //! Output and exit codes are kubectl's; what it does not know it refuses by name.
 
-mod jsonpath;
 mod logs;
 mod nodes;
 mod objects;
@@ -153,6 +152,12 @@ enum Error {
     Connection(kube::Error),
     #[error("error: {0}")]
     Config(String),
+}
+
+impl From<crate::jsonpath::Error> for Error {
+    fn from(error: crate::jsonpath::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
 }
 
 impl From<kube::Error> for Error {

@@ -9,8 +9,8 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::jsonpath::Template;
 use super::{Change, Delete, Error, Get, target};
+use crate::jsonpath::Template;
 use crate::output;
 
 /// How `get` shows objects.

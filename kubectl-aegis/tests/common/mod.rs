@@ -1,6 +1,8 @@
 //! A sandbox as a user starts it, in a process of its own, with a kubectl that knows nothing else.
+#![allow(dead_code, reason = "a test uses what it needs of it")]
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +47,56 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"));
         command.args(words).env("AEGIS_URL", &self.url);
         self.run(command)
+    }
+
+    /// A line as a shell takes it, in which `kubectl aegis` is the plugin: the exit code, and what it said. `None` where it
+    /// did not end within that time; it is ended then.
+    pub fn shell(&self, line: &str, folder: &Path, within: Duration) -> (Option<i32>, String) {
+        let bin = self.folder.path().join("bin");
+        if !bin.exists() {
+            std::fs::create_dir(&bin).unwrap();
+            let real = Command::new("sh").args(["-c", "command -v kubectl"]).output().unwrap().stdout;
+            let real = String::from_utf8(real).unwrap();
+            let plugin = env!("CARGO_BIN_EXE_kubectl-aegis");
+            let script = format!(
+                "#!/bin/sh\nif [ \"$1\" = aegis ]; then shift; exec {plugin} \"$@\"; fi\nexec {} \"$@\"\n",
+                if real.trim().is_empty() { "true" } else { real.trim() }
+            );
+            let file = bin.join("kubectl");
+            std::fs::write(&file, script).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&file, mode).unwrap();
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let log = self.folder.path().join("said");
+        let out = std::fs::File::create(&log).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(folder)
+            .env("PATH", format!("{}:{path}", bin.display()))
+            .env("AEGIS_URL", &self.url)
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::null())
+            .stderr(out.try_clone().unwrap())
+            .stdout(out)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        let code = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status.code().unwrap());
+            }
+            if began.elapsed() > within {
+                let group = format!("-{}", child.id());
+                let _ = Command::new("kill").args(["-TERM", "--", &group]).status();
+                let _ = child.wait();
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        (code, std::fs::read_to_string(&log).unwrap_or_default())
     }
 
     /// The plugin under the name kubectl, as a procedure's image has it, pointed at this sandbox.
@@ -92,7 +144,8 @@ impl Sandbox {
         (done.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    fn kubeconfig(&self) -> PathBuf {
+    /// The file that points at it.
+    pub fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 }

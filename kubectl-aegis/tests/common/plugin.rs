@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use aegis_sandbox::{Options, Sandbox};
+use serde_json::Value;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -63,4 +64,33 @@ pub async fn sandbox() -> Sandbox {
     let crds = aegis_crds::definitions().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
     let namespaces = ["default", "monitoring", "team-a"].map(String::from).to_vec();
     Sandbox::start(Options { crds, namespaces, ..Options::default() }).await.unwrap()
+}
+
+/// Stores an object as it is, status included; `collection` is the path of its collection.
+pub async fn stored(sandbox: &Sandbox, collection: &str, object: Value) -> Value {
+    let client = sandbox.client_as("test");
+    let send = async |method: http::Method, path: String, body: &Value| {
+        let request = http::Request::builder().method(method).uri(path).header("Content-Type", "application/json");
+        client.request::<Value>(request.body(body.to_string().into_bytes()).unwrap()).await.unwrap()
+    };
+    let made = send(http::Method::POST, collection.to_owned(), &object).await;
+    if object.get("status").is_none() || collection.ends_with("/workflows") {
+        return made;
+    }
+    let mut whole = made.clone();
+    whole["status"] = object["status"].clone();
+    send(http::Method::PUT, format!("{collection}/{}/status", made["metadata"]["name"].as_str().unwrap()), &whole).await
+}
+
+/// What the plugin asked of the server since the record was last reset: verb, resource and name.
+pub fn asked(sandbox: &Sandbox) -> Vec<String> {
+    let of_plugin = aegis_sandbox::Match::any().component("kubectl-aegis");
+    let entries = sandbox.requests().matching(&of_plugin).into_iter();
+    entries.map(|entry| format!("{} {} {}", entry.request.verb, entry.request.resource, entry.request.name)).collect()
+}
+
+/// The time so many seconds ago, as objects write it.
+pub fn ago(seconds: i64) -> String {
+    let time = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+    jiff::Timestamp::from_second(time.as_second()).unwrap().to_string()
 }

@@ -1,13 +1,21 @@
 //! `alert send` and `alert resolve`: make the body, deliver it, show what became of each alert.
 
-use clap::{Args, ValueEnum};
+use aegis_crds::AegisAlert;
+use aegis_crds::alert::AlertStatus;
+use aegis_engine::incident::IncidentId;
+use clap::Args;
+use kube::ResourceExt;
+use kube::api::{Api, PostParams};
 use serde::Deserialize;
 
 use super::body::{self, Phase, Words};
 use super::delivery::{Answer, Delivery};
 use crate::cluster::ClusterArgs;
+use crate::dry_run::DryRun;
 use crate::failure::{Failure, Kind};
+use crate::guard::FIELD_MANAGER;
 use crate::output;
+use crate::replay::cases::{taken_in, to_be_stored};
 
 #[derive(Args, Debug)]
 pub(crate) struct Report {
@@ -16,17 +24,12 @@ pub(crate) struct Report {
     /// Send this file as it is ("-" for standard input): what Alertmanager posts, or one alert in the custom format
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["type_", "node", "pod", "object", "details", "fingerprint", "test"])]
     filename: Option<String>,
-    /// client: print the body instead of sending it
-    #[arg(long, value_name = "none|client", default_value = "none", hide_possible_values = true)]
+    /// client: print the body instead of sending it; server: let the API server judge the alerts that the webhook would
+    /// store, and send nothing to the webhook
+    #[arg(long, value_name = "none|client|server", default_value = "none", hide_possible_values = true)]
     dry_run: DryRun,
     #[command(flatten)]
     delivery: Delivery,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DryRun {
-    None,
-    Client,
 }
 
 impl Report {
@@ -36,13 +39,50 @@ impl Report {
             None => serde_json::to_vec_pretty(&body::custom(&self.words, phase)?)?,
         };
         let route = body::route(&bytes)?;
-        if self.dry_run == DryRun::Client {
-            output::line(&String::from_utf8_lossy(&bytes));
-            return Ok(());
+        match self.dry_run {
+            DryRun::Client => {
+                output::line(&String::from_utf8_lossy(&bytes));
+                return Ok(());
+            }
+            DryRun::Server => return rehearse(cluster, &bytes).await,
+            DryRun::None => {}
         }
         let answer = self.delivery.post(cluster, route, bytes).await?;
         show(&answer).map_err(Into::into)
     }
+}
+
+/// Has the API server judge each alert that the webhook would make of the body. The webhook itself cannot rehearse: it
+/// would store.
+async fn rehearse(cluster: &ClusterArgs, bytes: &[u8]) -> anyhow::Result<()> {
+    let intake = taken_in(bytes)?;
+    let client = cluster.client().await?;
+    let alerts: Api<AegisAlert> = Api::namespaced(client, &cluster.namespace);
+    let remark = DryRun::Server.remark();
+    let parameters = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+    for refusal in &intake.rejected {
+        output::line(&format!("alert rejected: {refusal}{remark}"));
+    }
+    for (_, signal) in &intake.signals {
+        if signal.status == AlertStatus::Resolved {
+            output::line(&format!("open alerts of fingerprint {} resolved{remark}", signal.fingerprint));
+            continue;
+        }
+        let mut alert = to_be_stored(signal, &cluster.namespace, &IncidentId::First);
+        alert.metadata.uid = None;
+        let name = alert.name_any();
+        match alerts.create(&parameters, &alert).await {
+            Ok(_) => output::line(&format!("aegisalert.aegis.io/{name} stored{remark}")),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                output::line(&format!("aegisalert.aegis.io/{name} is there already{remark}"));
+            }
+            Err(error) => return Err(Failure::of_aegis_call(format!("alert {name} would not be stored"), error).into()),
+        }
+    }
+    if intake.rejected.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Findings, "some alerts would be rejected; the lines above say why").into())
 }
 
 /// The webhook's answer, as far as it is shown.

@@ -30,6 +30,8 @@ const ALERT: &str = include_str!("../../../../examples/quickstart/alert.json");
 /// applied, an alert is posted to the webhook, and what follows is shown as it happens. The exit code is 0 only if the
 /// node was really cordoned and the status really says Succeeded. Nothing on this machine is touched.
 #[derive(Args)]
+#[command(after_help = "Example:
+  kubectl aegis demo")]
 pub(crate) struct Demo {}
 
 impl Demo {

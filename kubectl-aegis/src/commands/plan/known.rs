@@ -15,12 +15,12 @@ use aegis_engine::signal::Signal;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
-use serde_json::Value;
 
 use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind};
+use crate::manifests::{self, Manifests};
 
-pub(in crate::commands) struct Known {
+pub(crate) struct Known {
     /// Those of the controller that is asked about.
     pub(super) settings: Settings,
     decisions: Arc<plan::Settings>,
@@ -39,8 +39,11 @@ impl Known {
         signals: &[(usize, Signal)],
     ) -> Result<Self, Failure> {
         if !files.is_empty() {
-            let (rules, templates) = from_files(files, &cluster.namespace)?;
-            return Ok(Self::of(settings, &rules, &templates, Vec::new(), Guard::default()));
+            let manifests = manifests::read(files, &cluster.namespace)?;
+            if manifests.rules.is_empty() {
+                return Err(Failure::new(Kind::Usage, "no AegisAlertOpsRule in the files of --rules"));
+            }
+            return Ok(Self::of_manifests(settings, &manifests));
         }
         let client = cluster.client().await?;
         let namespaces = context::namespaces(&settings);
@@ -59,7 +62,25 @@ impl Known {
         Ok(Self::of(settings, &rules, &templates, Vec::new(), Guard::default()))
     }
 
-    fn of(
+    /// Those of files. Without an AegisGuard among them, one that says nothing holds.
+    pub(in crate::commands) fn of_manifests(settings: Settings, manifests: &Manifests) -> Self {
+        let Manifests { rules, templates, guard, nodes } = manifests;
+        let saying_nothing = AegisGuard::new(GUARD_NAME, AegisGuardSpec::default());
+        let guard = Guard::of(Some(guard.as_ref().unwrap_or(&saying_nothing)), nodes);
+        Self::of(settings, rules, templates, Vec::new(), guard)
+    }
+
+    /// Rules, templates, and what holds actions back in that namespace now.
+    pub(in crate::commands) async fn with_guard(
+        client: &Client,
+        settings: Settings,
+        namespace: &str,
+    ) -> Result<Self, Failure> {
+        let guard = guard(client.clone(), namespace).await?;
+        Ok(Self { guard: Arc::new(guard), ..Self::of_cluster(client, settings).await? })
+    }
+
+    pub(in crate::commands) fn of(
         settings: Settings,
         rules: &[AegisAlertOpsRule],
         templates: &[AegisOpsTemplate],
@@ -84,7 +105,7 @@ impl Known {
     }
 
     /// The alert among all of it.
-    pub(in crate::commands) fn snapshot(&self, alert: AegisAlert) -> Snapshot {
+    pub(crate) fn snapshot(&self, alert: AegisAlert) -> Snapshot {
         Snapshot {
             alert: Arc::new(alert),
             actions: Vec::new(),
@@ -155,50 +176,4 @@ async fn alerts_of(client: &Client, namespace: &str, signals: &[(usize, Signal)]
         alerts.extend(found.map_err(|error| Failure::of_call("could not list the alerts stored before", error))?.items);
     }
     Ok(alerts)
-}
-
-/// The rules and templates of the files; those without a namespace are taken to be applied to `namespace`.
-fn from_files(files: &[String], namespace: &str) -> Result<(Vec<AegisAlertOpsRule>, Vec<AegisOpsTemplate>), Failure> {
-    let (mut rules, mut templates) = (Vec::new(), Vec::new());
-    for file in files {
-        let wrong = |why: anyhow::Error| Failure::new(Kind::Usage, format!("could not use {file}")).because(why);
-        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.into()))?;
-        for mut document in serde_saphyr::from_multiple::<Value>(&text).map_err(|error| wrong(error.into()))? {
-            if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.entry("namespace").or_insert_with(|| namespace.into());
-            }
-            match document.get("kind").and_then(Value::as_str) {
-                Some("AegisAlertOpsRule") => {
-                    rules.push(serde_json::from_value(document).map_err(|error| wrong(error.into()))?);
-                }
-                Some("AegisOpsTemplate") => {
-                    templates.push(serde_json::from_value(document).map_err(|error| wrong(error.into()))?);
-                }
-                _ => {}
-            }
-        }
-    }
-    if rules.is_empty() {
-        return Err(Failure::new(Kind::Usage, "no AegisAlertOpsRule in the files of --rules"));
-    }
-    Ok((rules, templates))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_example_is_read_as_if_it_were_applied_to_the_namespace() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart/rule.yaml").to_owned();
-        let (rules, templates) = from_files(&[file], "monitoring").unwrap();
-        assert_eq!((rules.len(), templates.len()), (1, 1));
-        assert_eq!(rules[0].namespace().as_deref(), Some("monitoring"));
-    }
-
-    #[test]
-    fn a_file_without_a_rule_is_a_mistake() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifest/deploy/deployment.yaml").to_owned();
-        assert!(from_files(&[file], "monitoring").is_err());
-    }
 }

@@ -1,13 +1,13 @@
 //! `kubectl aegis plan`: what would happen to an alert and why, by the controller's own functions.
 
-pub(super) mod known;
-mod settings;
+pub(crate) mod known;
+pub(super) mod settings;
 
 use aegis_controller::context;
 use aegis_crds::AegisAlert;
-use aegis_crds::alert::{AlertStatus, TtlStrategy};
+use aegis_crds::alert::AlertStatus;
 use aegis_engine::incident::{IncidentId, Judgement, judge};
-use aegis_engine::intake::{self, Intake};
+use aegis_engine::intake::Intake;
 use aegis_engine::plan;
 use aegis_engine::signal::Signal;
 use clap::{Args, ValueEnum};
@@ -20,6 +20,7 @@ use super::alert::body::{self, Phase, Words};
 use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind};
 use crate::output;
+use crate::replay::cases::{taken_in, to_be_stored};
 
 /// Tell what would happen to an alert and why, without doing it
 ///
@@ -155,22 +156,4 @@ impl Plan {
             Format::Yaml => serde_saphyr::to_string(value)?,
         })
     }
-}
-
-fn taken_in(bytes: &[u8]) -> Result<Intake, Failure> {
-    let read = match body::route(bytes)? {
-        "/alertmanager/alert" => intake::alertmanager(bytes),
-        _ => intake::custom(bytes),
-    };
-    read.map_err(|unreadable| Failure::new(Kind::Usage, format!("the webhook would refuse this body: {unreadable}")))
-}
-
-/// The alert as it would stand in the cluster. Its UID is not known before; the last characters of its Workflow's name
-/// follow from it.
-fn to_be_stored(signal: &Signal, namespace: &str, incident: &IncidentId) -> AegisAlert {
-    let name = incident.alert_name(&signal.key(), 0);
-    let mut alert = intake::alert_object(signal, &name, namespace, incident, &TtlStrategy::default());
-    alert.metadata.uid = Some("not-stored-yet".to_owned());
-    alert.metadata.creation_timestamp = None;
-    alert
 }

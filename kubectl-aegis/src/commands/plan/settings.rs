@@ -10,7 +10,7 @@ use crate::failure::{Failure, Kind};
 /// they are given again; what is not given is taken to have its default.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The controller's settings, where it does not run with its defaults")]
-pub(super) struct Given {
+pub(in crate::commands) struct Given {
     /// The controller's config file; where alerts are stored is said by -n all the same
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
@@ -23,8 +23,13 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// Whether rules and templates of more than one namespace count.
+    pub(in crate::commands) fn everywhere(&self) -> bool {
+        !self.rule_namespaces.is_empty() || self.config.is_some()
+    }
+
     /// The settings of a controller that publishes alerts in that namespace.
-    pub(super) fn settings(&self, namespace: &str) -> Result<Settings, Failure> {
+    pub(in crate::commands) fn settings(&self, namespace: &str) -> Result<Settings, Failure> {
         let mut words = vec!["aegis-controller".to_owned(), format!("--alert.publish-namespace={namespace}")];
         words.extend(self.config.iter().map(|file| format!("--config={file}")));
         if !self.rule_namespaces.is_empty() {

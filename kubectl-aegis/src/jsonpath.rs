@@ -6,11 +6,17 @@
 use jsonpath_rust::JsonPath;
 use serde_json::Value;
 
-use super::Error;
+/// A template that cannot be read, in kubectl's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("error parsing jsonpath {text}, {why}")]
+pub(crate) struct Error {
+    text: String,
+    why: String,
+}
 
 /// A template that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
@@ -24,7 +30,7 @@ enum Part {
 }
 
 impl Template {
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let mut rest = text;
         // A bare path is taken too, as by kubectl.
         let braced;
@@ -40,7 +46,7 @@ impl Template {
     }
 
     /// The text for that object; a path that leads nowhere gives nothing.
-    pub(super) fn fill(&self, object: &Value) -> Result<String, Error> {
+    pub(crate) fn fill(&self, object: &Value) -> Result<String, Error> {
         let mut out = String::new();
         fill(&self.parts, object, &mut out)?;
         Ok(out)
@@ -48,7 +54,7 @@ impl Template {
 }
 
 fn wrong(text: &str, why: &str) -> Error {
-    Error::Usage(format!("error parsing jsonpath {text}, {why}"))
+    Error { text: text.to_owned(), why: why.to_owned() }
 }
 
 /// The parts up to the end of the text or of a range, and which it was.

@@ -1,0 +1,147 @@
+//! Every example of the manuals, run as it stands there: docs/cli.md has all of them, and another test keeps that page
+//! equal to what --help prints.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Sandbox, repository};
+
+/// What is not run here, by how it begins, and why.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("kubectl aegis demo", "a test of its own runs it"),
+    ("kubectl aegis sandbox", "it runs until it is interrupted; this very test runs in one"),
+    ("export ", "what the sandbox prints is set already"),
+    ("kubectl aegis image build", "it takes programs that are not part of this repository"),
+    ("kubectl apply", "the real kubectl"),
+    ("kubectl annotate", "the real kubectl"),
+    ("kubectl get", "the real kubectl"),
+    ("kubectl explain", "the real kubectl"),
+    ("docker ", "another program"),
+    ("kind ", "another program"),
+    ("ctr ", "another program"),
+    ("skopeo ", "another program"),
+    ("curl ", "another program"),
+];
+
+/// The examples that do not end with 0, by how they begin, and why.
+const OTHERWISE: &[(&str, i32, &str)] =
+    &[("kubectl aegis plan NodeDown --node n1", 1, "no rule of that sandbox matches")];
+
+#[test]
+fn every_example_of_the_manuals_runs() {
+    if Command::new("sh").args(["-c", "true"]).status().is_err() {
+        assert!(std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(), "sh is required here and was not found");
+        eprintln!("skipped: no sh on the PATH");
+        return;
+    }
+    let page = std::fs::read_to_string(repository("docs/cli.md")).unwrap();
+    let sandbox = Sandbox::start();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["examples", "manifest"] {
+        std::os::unix::fs::symlink(repository(name).canonicalize().unwrap(), folder.path().join(name)).unwrap();
+    }
+    prepare(&sandbox, folder.path());
+    let mut failures = Vec::new();
+    let mut run = 0;
+    for line in examples(&page) {
+        if NOT_RUN.iter().any(|(start, _)| line.starts_with(start)) {
+            continue;
+        }
+        run += 1;
+        let want = OTHERWISE.iter().find(|(start, _, _)| line.starts_with(start)).map_or(0, |(_, code, _)| *code);
+        let goes_on = goes_on(line);
+        let within = if goes_on { Duration::from_millis(800) } else { Duration::from_secs(30) };
+        let (code, said) = sandbox.shell(line, folder.path(), within);
+        let fine = code == Some(want) || (goes_on && code.is_none());
+        if !fine {
+            failures.push(format!("$ {line}\n{said}-> {code:?}, expected {want}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(run > 20, "the page has examples: {run}");
+}
+
+/// Whether the command runs until it is interrupted.
+fn goes_on(line: &str) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    words.contains(&"-w") || words.contains(&"--follow") || (words.contains(&"top") && !words.contains(&"--once"))
+}
+
+/// The commands of the page's shell blocks.
+fn examples(page: &str) -> impl Iterator<Item = &str> {
+    let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).filter(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("  "))
+}
+
+/// Rules, and alerts of the names that examples give: one that was acted on, one that waits for a person.
+fn prepare(sandbox: &Sandbox, folder: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let kubeconfig = kube::config::Kubeconfig::read_from(sandbox.kubeconfig()).unwrap();
+    runtime.block_on(async {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+        let client = kube::Client::try_from(config).unwrap();
+        // Of two nodes one may be out, unless somebody says otherwise.
+        let both = serde_json::json!({"spec": {"budgets": {"nodesOut": {"percent": 100}}}});
+        let guard = "/apis/aegis.io/v1alpha1/namespaces/monitoring/aegisguards/aegis";
+        for _ in 0..600 {
+            let request = http::Request::patch(guard).header("Content-Type", "application/merge-patch+json");
+            let request = request.body(both.to_string().into_bytes()).unwrap();
+            if client.request_text(request).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let rules = std::fs::read_to_string(folder.join("examples/quickstart/rule.yaml")).unwrap();
+        let down = rules.replace("NodeHasEmergencyEvent", "^NodeDown$").replace("nodehasemergencyevent", "nodedown");
+        let down = down.replacen("spec:\n", "spec:\n  approval: Required\n", 1);
+        let all = format!("{rules}\n---\n{down}");
+        for object in serde_saphyr::from_multiple::<serde_json::Value>(&all).unwrap() {
+            let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+            post(&client, &plural, object).await;
+        }
+        for (name, type_, node) in [
+            ("default-nodehasemergencyevent-4vwzmc2dq5ylk", "NodeHasEmergencyEvent", "dev1"),
+            ("default-nodedown-4vwzmc2dq5ylk", "NodeDown", "dev2"),
+        ] {
+            let alert = serde_json::json!({
+                "apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlert",
+                "metadata": {"name": name, "labels": {"alert-type": type_, "fingerprint": name}},
+                "spec": {
+                    "source": "default", "type": type_, "status": "Firing", "fingerprint": name,
+                    "involvedObject": {"kind": "Node", "name": node, "node": node}, "detials": {"node": node},
+                },
+            });
+            post(&client, "aegisalerts", alert).await;
+        }
+        let until = async |name: &str, part: &str| {
+            let path = format!("/apis/aegis.io/v1alpha1/namespaces/monitoring/aegisalerts/{name}");
+            for _ in 0..600 {
+                let request = http::Request::get(&path).body(Vec::new()).unwrap();
+                if client.request_text(request).await.unwrap().contains(part) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            panic!("{name} never came to {part}");
+        };
+        until("default-nodehasemergencyevent-4vwzmc2dq5ylk", "\"alertOpsStatus\":\"Succeeded\"").await;
+        until("default-nodedown-4vwzmc2dq5ylk", "NeedsApproval").await;
+    });
+}
+
+async fn post(client: &kube::Client, plural: &str, object: serde_json::Value) {
+    let path = format!("/apis/aegis.io/v1alpha1/namespaces/monitoring/{plural}");
+    let request = http::Request::post(path).header("Content-Type", "application/json");
+    client.request::<serde_json::Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
+}
