@@ -52,9 +52,12 @@ fn main() -> std::io::Result<()> {
     figures::publish("loop", &figures, &arguments)
 }
 
+/// How many actions may be under way at once: three times as many as where nobody says anything.
+const PLACES: u32 = 100;
+
 /// A cluster with the quick start's rule and template.
 async fn seeded() -> Cluster {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::with_places(PLACES).await;
     cluster.apply(seed_rule()).await;
     cluster.apply(seed_template()).await;
     cluster

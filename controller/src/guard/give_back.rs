@@ -30,8 +30,7 @@ pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack) -> Result<
 /// Gives back what an alert holds that is gone, unless an action of it still goes on.
 pub async fn drop_claims(lead: &Lead, alert: &Key, uid: Option<&str>) -> Result<(), Failure> {
     let guard = lead.view.guard();
-    let of_others =
-        guard.book.claims().iter().filter(|claim| claim.alert == *alert.name && Some(claim.uid.as_str()) != uid);
+    let of_others = guard.book.claims().filter(|claim| claim.alert == *alert.name && Some(claim.uid.as_str()) != uid);
     for claim in of_others {
         let goes_on = held(lead, alert)
             .into_iter()

@@ -66,8 +66,13 @@ impl Cluster {
 
     /// Tests that are not about budgets have none to run into; those that are write a policy of their own.
     async fn lift_limits(&self) {
+        self.allow(1_000).await;
+    }
+
+    /// Writes a policy that lets so many actions be under way at once, and holds nothing else back.
+    async fn allow(&self, places: u32) {
         let most = json!({
-            "budgets": {"unfinished": 1_000, "unfinishedPerRule": 1_000, "nodesOut": {"percent": 100}},
+            "budgets": {"unfinished": places, "unfinishedPerRule": places, "nodesOut": {"percent": 100}},
             "breaker": {"actions": 100_000, "within": "1m"},
             "retries": {"wait": "1ms", "longestWait": "1ms", "attempts": 100},
         });
@@ -78,6 +83,13 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// With a policy as for a large cluster: so many actions may be under way at once.
+    pub async fn with_places(places: u32) -> Self {
+        let cluster = Self::bare(options()).await;
+        cluster.allow(places).await;
+        cluster
     }
 
     pub fn guards(&self) -> Api<AegisGuard> {

@@ -1,7 +1,8 @@
 //! The book: which places are taken, how many actions began lately, and how the last ones ended. A change of it is a
 //! value; whoever writes it does so on the condition that nobody wrote the AegisGuard in between.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use aegis_crds::guard::{AegisGuardStatus, BreakerStatus, Claim, Ending, Starts};
 use jiff::{SignedDuration, Timestamp};
@@ -17,10 +18,12 @@ const FAILURES_COUNT: SignedDuration = SignedDuration::from_hours(24);
 /// How many endings are kept; the oldest go first.
 const MOST_ENDINGS: usize = 2000;
 
-/// The book.
+/// The book. It is asked and changed for each of thousands who wait, so what they ask for is found without a search.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
-    claims: Vec<Claim>,
+    claims: BTreeMap<Place, Arc<Claim>>,
+    /// The claims that work on a target, and on a node as "node/NAME".
+    busy: HashMap<String, Vec<Arc<Claim>>>,
     starts: Vec<Starts>,
     breaker: Option<BreakerStatus>,
     endings: Vec<Ending>,
@@ -45,27 +48,59 @@ impl Book {
     pub fn of(status: Option<&AegisGuardStatus>) -> Self {
         let Some(status) = status else { return Self::default() };
         let mut book = Self {
-            claims: status.claims.clone(),
             starts: status.starts.clone(),
             breaker: status.breaker.clone(),
             endings: status.endings.clone(),
             ..Self::default()
         };
-        for claim in status.claims.iter().filter(|claim| !claim.recovery) {
-            *book.by_rule.entry(claim.rule.clone()).or_default() += 1;
-            book.unfinished += 1;
+        for claim in &status.claims {
+            book.take(claim.clone());
         }
         book
     }
 
+    fn take(&mut self, claim: Claim) {
+        if !claim.recovery {
+            *self.by_rule.entry(claim.rule.clone()).or_default() += 1;
+            self.unfinished += 1;
+        }
+        let claim = Arc::new(claim);
+        for target in targets(&claim) {
+            self.busy.entry(target).or_default().push(claim.clone());
+        }
+        self.claims.insert(Place::of(&claim), claim);
+    }
+
+    fn give_back(&mut self, place: &Place) -> Option<Arc<Claim>> {
+        let claim = self.claims.remove(place)?;
+        for target in targets(&claim) {
+            if let Some(all) = self.busy.get_mut(&target) {
+                all.retain(|other| !place.is_of(other));
+                if all.is_empty() {
+                    self.busy.remove(&target);
+                }
+            }
+        }
+        if !claim.recovery {
+            self.unfinished = self.unfinished.saturating_sub(1);
+            if let Some(count) = self.by_rule.get_mut(&claim.rule) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.by_rule.remove(&claim.rule);
+                }
+            }
+        }
+        Some(claim)
+    }
+
     /// Every place that is taken.
-    pub fn claims(&self) -> &[Claim] {
-        &self.claims
+    pub fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.values().map(Arc::as_ref)
     }
 
     /// The claim of that place.
     pub fn find(&self, place: &Place) -> Option<&Claim> {
-        self.claims.iter().find(|claim| place.is_of(claim))
+        self.claims.get(place).map(Arc::as_ref)
     }
 
     /// How many places are taken, recovery apart.
@@ -80,15 +115,14 @@ impl Book {
 
     /// The nodes under action, recovery apart.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
-        self.claims.iter().filter(|claim| !claim.recovery).filter_map(|claim| claim.node.as_deref())
+        self.claims().filter(|claim| !claim.recovery).filter_map(|claim| claim.node.as_deref())
     }
 
     /// The claim of another place that works on the same target or node.
     pub fn works_on(&self, request: &Request) -> Option<&Claim> {
-        self.claims.iter().find(|claim| {
-            !request.place.is_of(claim)
-                && (claim.target == request.target || (claim.node.is_some() && claim.node == request.node))
-        })
+        let targets = request.targets();
+        let mut on = targets.iter().filter_map(|target| self.busy.get(target)).flatten();
+        on.find(|claim| !request.place.is_of(claim)).map(Arc::as_ref)
     }
 
     /// How the last action of the request's rule on its target ended.
@@ -126,13 +160,10 @@ impl Book {
     #[must_use]
     pub fn with(mut self, request: &Request, policy: &Policy, now: Timestamp) -> Self {
         if self.find(&request.place).is_none() {
-            let claim = request.claim(now);
-            if !claim.recovery {
+            self.take(request.claim(now));
+            if !request.recovery {
                 self.begin(policy, now);
-                *self.by_rule.entry(claim.rule.clone()).or_default() += 1;
-                self.unfinished += 1;
             }
-            self.claims.push(claim);
         }
         self
     }
@@ -169,15 +200,7 @@ impl Book {
     /// The book with that place given back. A success is remembered only for a rule that waits after it.
     #[must_use]
     pub fn without(mut self, place: &Place, ended: Ended, cooldown: SignedDuration, now: Timestamp) -> Self {
-        let Some(at) = self.claims.iter().position(|claim| place.is_of(claim)) else { return self };
-        let claim = self.claims.remove(at);
-        if !claim.recovery {
-            self.unfinished = self.unfinished.saturating_sub(1);
-            if let Some(count) = self.by_rule.get_mut(&claim.rule) {
-                *count = count.saturating_sub(1);
-            }
-            self.by_rule.retain(|_, count| *count > 0);
-        }
+        let Some(claim) = self.give_back(place) else { return self };
         let (time, failed) = match ended {
             Ended::NeverBegan => return self,
             Ended::Succeeded(time) => (time, false),
@@ -214,7 +237,9 @@ impl Book {
         };
         let mut fields = serde_json::Map::new();
         if self.claims != before.claims {
-            fields.insert("claims".to_owned(), list(json!(self.claims)));
+            let mut claims: Vec<&Claim> = self.claims().collect();
+            claims.sort_by_key(|claim| claim.since);
+            fields.insert("claims".to_owned(), list(json!(claims)));
             fields.insert("unfinished".to_owned(), json!(self.unfinished));
         }
         if self.starts != before.starts {
@@ -229,6 +254,12 @@ impl Book {
         }
         Value::Object(fields)
     }
+}
+
+/// What a claim works on: its target, and its node as a target.
+fn targets(claim: &Claim) -> Vec<String> {
+    let node = claim.node.as_ref().map(|node| format!("node/{node}")).filter(|node| *node != claim.target);
+    std::iter::once(claim.target.clone()).chain(node).collect()
 }
 
 fn breaker_patch(breaker: Option<&BreakerStatus>) -> Value {

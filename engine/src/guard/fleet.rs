@@ -130,6 +130,13 @@ impl Fleet {
         self.opted_out.contains(name)
     }
 
+    /// How many nodes the pool has, and how many of them are out at most while so many actions are under way: enough to
+    /// see that there is room, without a list.
+    pub fn at_most_out(&self, pool: &str, under_action: usize) -> (usize, usize) {
+        let count = self.pools.get(pool);
+        count.map_or((0, 0), |count| (count.total, count.out.len().saturating_add(under_action)))
+    }
+
     /// The nodes of this one's pool that are out, those under action, and the node itself.
     pub fn out_with<'a>(&self, name: &str, under_action: impl Iterator<Item = &'a str>) -> Option<Out> {
         let node = self.nodes.get(name)?;

@@ -1,7 +1,9 @@
 //! The line of those who wait for room, and who of them and of those who ask now gets it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::Hash;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,14 +13,26 @@ use super::policy::Policy;
 use super::request::{Place, Rank, Request};
 use super::standing::{Guard, admit};
 use super::verdict::Reason;
+use crate::scope::ObjectName;
 
 /// Those who wait, the first in line first. `K` says whom to wake.
 #[derive(Clone, Debug)]
 pub struct Line<K> {
-    waiting: BTreeMap<Rank, (K, Request)>,
-    ranks: HashMap<K, Rank>,
+    /// By what they share the room with.
+    queues: BTreeMap<Share, BTreeMap<Rank, (K, Request)>>,
+    places: HashMap<K, (Share, Rank)>,
     joined: u64,
 }
+
+/// The requests of a rule share its room, those for recovery need none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Share {
+    rule: ObjectName,
+    recovery: bool,
+}
+
+/// Requests in the order of their ranks, each with whom to wake if it waits.
+type Source<'a, K> = Box<dyn Iterator<Item = (&'a Request, Option<&'a K>)> + 'a>;
 
 /// What comes of a round of asking.
 #[derive(Clone, Debug)]
@@ -46,7 +60,7 @@ pub enum Answer {
 
 impl<K> Default for Line<K> {
     fn default() -> Self {
-        Self { waiting: BTreeMap::new(), ranks: HashMap::new(), joined: 0 }
+        Self { queues: BTreeMap::new(), places: HashMap::new(), joined: 0 }
     }
 }
 
@@ -58,19 +72,24 @@ impl<K: Clone + Eq + Hash> Line<K> {
         }
         self.joined += 1;
         self.leave(&key);
-        self.ranks.insert(key.clone(), request.rank.clone());
-        self.waiting.insert(request.rank.clone(), (key, request));
+        let share = Share { rule: request.rule.clone(), recovery: request.recovery };
+        self.places.insert(key.clone(), (share.clone(), request.rank.clone()));
+        self.queues.entry(share).or_default().insert(request.rank.clone(), (key, request));
     }
 
     /// Waits no more.
     pub fn leave(&mut self, key: &K) {
-        if let Some(rank) = self.ranks.remove(key) {
-            self.waiting.remove(&rank);
+        let Some((share, rank)) = self.places.remove(key) else { return };
+        let Some(queue) = self.queues.get_mut(&share) else { return };
+        queue.remove(&rank);
+        if queue.is_empty() {
+            self.queues.remove(&share);
         }
     }
 
     fn waits(&self, key: &K) -> Option<&Request> {
-        self.ranks.get(key).and_then(|rank| self.waiting.get(rank)).map(|(_, request)| request)
+        let (share, rank) = self.places.get(key)?;
+        self.queues.get(share)?.get(rank).map(|(_, request)| request)
     }
 
     /// Grows whenever somebody joins: whoever joined after a round was not thought of in it.
@@ -80,34 +99,38 @@ impl<K: Clone + Eq + Hash> Line<K> {
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.places.len()
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.places.is_empty()
     }
 
     /// Gives places to those who ask, in the order of their ranks, after keeping room for those in line who rank before
     /// them.
     pub fn round(&self, guard: &Guard, asking: &[Request], now: Timestamp) -> Round<K> {
-        let mut answers = vec![Answer::Refused; asking.len()];
-        let mut book = Book::clone(&guard.book);
-        let mut wake = Vec::new();
-        let mut too_many = false;
         let policy = guard.policy().cloned().unwrap_or_default();
         let asks: HashMap<&Place, usize> = asking.iter().enumerate().map(|(at, one)| (&one.place, at)).collect();
-        let mut all: Vec<(&Request, Option<&K>)> = asking.iter().map(|request| (request, None)).collect();
-        let waiting = self.waiting.values().filter(|(_, request)| !asks.contains_key(&request.place));
-        all.extend(waiting.map(|(key, request)| (request, Some(key))));
-        all.sort_by(|(one, _), (other, _)| one.rank.cmp(&other.rank));
+        let mut answers = vec![Answer::Refused; asking.len()];
+        let (mut wake, mut refused) = (Vec::new(), Vec::new());
+        let mut too_many = false;
+        let mut book = Book::clone(&guard.book);
         // The book as it would be if those in line had taken what is kept for them.
         let mut kept = guard.clone();
-        for (request, waits) in all {
+        let mut sources = self.sources(asking, &asks);
+        let mut heads: BinaryHeap<Reverse<(&Rank, usize)>> = BinaryHeap::new();
+        for (at, source) in sources.iter_mut().enumerate() {
+            heads.extend(source.peek().map(|(request, _)| Reverse((&request.rank, at))));
+        }
+        while let Some(Reverse((_, at))) = heads.pop() {
+            let Some(source) = sources.get_mut(at) else { continue };
+            let Some((request, waits)) = source.next() else { continue };
             // In a storm most of the line waits for the same room; none of them needs to be looked at more closely.
             if waits.is_some() && is_full(&kept, &policy, request) {
                 continue;
             }
+            heads.extend(source.peek().map(|(following, _)| Reverse((&following.rank, at))));
             match (admit(request, &kept, now), waits) {
                 (Ok(()), Some(key)) => {
                     wake.push(key.clone());
@@ -120,15 +143,30 @@ impl<K: Clone + Eq + Hash> Line<K> {
                 }
                 (Err(refusal), None) => {
                     too_many |= refusal.reason == Reason::BreakerOpen;
-                    let alone = Guard { book: Arc::new(book.clone()), ..guard.clone() };
-                    if !wake.is_empty() && admit(request, &alone, now).is_ok() {
-                        set(&mut answers, &asks, request, Answer::OthersFirst);
-                    }
+                    refused.push(request);
                 }
                 (Err(refusal), Some(_)) => too_many |= refusal.reason == Reason::BreakerOpen,
             }
         }
+        if !wake.is_empty() {
+            let alone = Guard { book: Arc::new(book.clone()), ..guard.clone() };
+            for request in refused.into_iter().filter(|request| admit(request, &alone, now).is_ok()) {
+                set(&mut answers, &asks, request, Answer::OthersFirst);
+            }
+        }
         Round { book, answers, wake, too_many }
+    }
+
+    /// Those who ask, and each queue of those who wait and do not ask, every one in the order of its ranks.
+    fn sources<'a>(&'a self, asking: &'a [Request], asks: &'a HashMap<&Place, usize>) -> Vec<Peekable<Source<'a, K>>> {
+        let mut sorted: Vec<&Request> = asking.iter().collect();
+        sorted.sort_by_key(|request| &request.rank);
+        let asking: Source<'a, K> = Box::new(sorted.into_iter().map(|request| (request, None)));
+        let waiting = self.queues.values().map(|queue| -> Source<'a, K> {
+            let waiting = queue.values().filter(|(_, request)| !asks.contains_key(&request.place));
+            Box::new(waiting.map(|(key, request)| (request, Some(key))))
+        });
+        std::iter::once(asking).chain(waiting).map(Iterator::peekable).collect()
     }
 }
 

@@ -305,9 +305,13 @@ fn room_in_pool(request: &Request, guard: &Guard, _: Timestamp) -> Verdict {
     let Some((name, node)) = request.node.as_deref().and_then(|name| Some((name, guard.fleet.get(name)?))) else {
         return Verdict::Clear;
     };
-    let Some(out) = guard.fleet.out_with(name, guard.book.nodes()) else { return Verdict::Clear };
     let Some(pool) = policy.pool(&node.pool) else { return Verdict::Clear };
-    let limit = pool.nodes_limit(out.total, request.budget.nodes_out_percent);
+    let (total, at_most) = guard.fleet.at_most_out(&node.pool, guard.book.unfinished());
+    let limit = pool.nodes_limit(total, request.budget.nodes_out_percent);
+    if at_most < limit {
+        return Verdict::Clear;
+    }
+    let Some(out) = guard.fleet.out_with(name, guard.book.nodes()) else { return Verdict::Clear };
     if out.nodes.len() <= limit {
         return Verdict::Clear;
     }

@@ -111,7 +111,7 @@ pub(super) fn wakes(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Vec
 
 fn claims(seen: &Snapshot) -> impl Iterator<Item = &Claim> {
     let uid = seen.alert.metadata.uid.as_deref().unwrap_or_default();
-    seen.guard.book.claims().iter().filter(move |claim| claim.uid == uid)
+    seen.guard.book.claims().filter(move |claim| claim.uid == uid)
 }
 
 /// An action that was made without a place, by an earlier version or before the book was lost.
