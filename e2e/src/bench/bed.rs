@@ -40,6 +40,7 @@ pub(super) struct Bed<'a> {
 impl<'a> Bed<'a> {
     pub(super) async fn make(cluster: &'a Cluster) -> anyhow::Result<Self> {
         let aegis = Aegis::install(cluster, NAMESPACE).await?;
+        cluster.apply(NAMESPACE, include_str!("data/guard.yaml")).await?;
         cluster.apply(NAMESPACE, include_str!("data/rules.yaml")).await?;
         let observer = Observer::start(&cluster.client, NAMESPACE).await?;
         Ok(Self { cluster, aegis, observer })
