@@ -68,7 +68,8 @@ async fn a_container_is_executed_with_its_environment_when_that_is_asked_for() {
     world
         .pod(json!({"restartPolicy": "Never", "nodeName": "dev2",
         "initContainers": [{"name": "init", "image": "i", "command": ["sh", "-c", "echo first"]}],
-        "containers": [{"name": "main", "image": "i", "command": ["sh", "-c", "echo $GREETING $(NODE) $NAME; exit 4"], "env": [
+        "containers": [{"name": "main", "image": "i", "terminationMessagePolicy": "FallbackToLogsOnError",
+            "command": ["sh", "-c", "echo $GREETING $(NODE) $NAME; exit 4"], "env": [
             {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": "NAME", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "name"}}},
             {"name": "GREETING", "value": "hello from"},
@@ -86,6 +87,7 @@ async fn a_container_is_executed_with_its_environment_when_that_is_asked_for() {
     assert_eq!(world.sandbox.logs().text(NAMESPACE, "p", "init"), "first\n");
     let status = pod.status.unwrap().container_statuses.unwrap()[0].state.clone().unwrap().terminated.unwrap();
     assert_eq!(status.exit_code, 4);
+    assert_eq!(status.message.as_deref(), Some("hello from dev2 aegis\n"), "its last words are why it failed");
 }
 
 #[tokio::test]

@@ -231,7 +231,12 @@ impl Run {
                 Ok(()) => {
                     let grace =
                         self.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
-                    return self.kubelet.execute(command, environment, grace, &self.stop, log).await;
+                    let mut outcome = self.kubelet.execute(command, environment, grace, &self.stop, log).await?;
+                    let tells = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
+                    if tells && outcome.code != 0 && outcome.message.is_empty() {
+                        outcome.message = last_words(&self.kubelet.logs.text(&namespace, &name, &container.name));
+                    }
+                    return Some(outcome);
                 }
                 Err(Some(why)) => self.kubelet.tell_not_executed(&self.pod, container, &why).await,
                 Err(None) => {}
@@ -404,4 +409,16 @@ impl Run {
             standing.evicted = Some((reason.to_owned(), message.to_owned()));
         });
     }
+}
+
+/// The end of a log that is a failed container's termination message: at most 80 lines and 2048 bytes, as kubelet
+/// takes.
+fn last_words(log: &str) -> String {
+    let lines: Vec<&str> = log.split_inclusive('\n').collect();
+    let text = lines.get(lines.len().saturating_sub(80)..).unwrap_or_default().concat();
+    let mut start = text.len().saturating_sub(2048);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text.get(start..).unwrap_or_default().to_owned()
 }
