@@ -19,6 +19,7 @@ mod kubectl;
 mod namespace_terminating;
 mod roles;
 mod seed_loop;
+mod sops;
 mod squatted_names;
 mod upgrade;
 mod workflow_deleted;
@@ -49,7 +50,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 22] = [
+pub static ALL: [Scenario; 23] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -67,6 +68,7 @@ pub static ALL: [Scenario; 22] = [
     job_without_argo::SCENARIO,
     approval::SCENARIO,
     guard::SCENARIO,
+    sops::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,
