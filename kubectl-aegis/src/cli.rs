@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::ClusterArgs;
 use crate::commands;
+use crate::sop;
 
 /// Alert-driven repair of Kubernetes clusters
 ///
@@ -45,6 +46,10 @@ pub(crate) enum Command {
     Approve(commands::approval::approve::Approve),
     Reject(commands::approval::reject::Reject),
     Undo(commands::undo::Undo),
+    #[command(subcommand)]
+    Sop(commands::sop::Sop),
+    Cordon(sop::short::Cordon),
+    Uncordon(sop::short::Uncordon),
     Guard(commands::guard::Guard),
     /// Make container images without Docker
     #[command(subcommand)]

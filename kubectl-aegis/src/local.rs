@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// The namespace that the controller publishes alerts in.
 pub(crate) const NAMESPACE: &str = "monitoring";
 
+/// What procedures may run as, as in manifest/deploy.
+const ACCOUNTS: [&str; 3] = ["aegis-workflow", "aegis-sop-drain", "aegis-sop-pods"];
+
 /// What the cluster is like.
 pub(crate) struct Options {
     /// Its nodes.
@@ -62,6 +65,7 @@ impl Local {
         let stop = CancellationToken::new();
         let mut settings = Settings::default();
         NAMESPACE.clone_into(&mut settings.alert.publish_namespace);
+        settings.action.service_accounts = ACCOUNTS.map(str::to_owned).to_vec();
         let controller = Controller {
             settings,
             client: sandbox.client_as("aegis-controller"),

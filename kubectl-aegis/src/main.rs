@@ -17,6 +17,7 @@ mod print;
 #[cfg(test)]
 mod reference;
 mod replay;
+mod sop;
 mod standin;
 mod work;
 

@@ -34,8 +34,10 @@ const NOT_RUN: &[(&str, &str)] = &[
 ];
 
 /// The examples that do not end with 0, by how they begin, and why.
-const OTHERWISE: &[(&str, i32, &str)] =
-    &[("kubectl aegis plan NodeDown --node n1", 1, "no rule of that sandbox matches")];
+const OTHERWISE: &[(&str, i32, &str)] = &[
+    ("kubectl aegis plan NodeDown --node n1", 1, "no rule of that sandbox matches"),
+    ("kubectl aegis sop run restart-pod", 5, "there is no such pod in that sandbox"),
+];
 
 #[test]
 fn every_example_of_the_manuals_runs() {

@@ -12,6 +12,7 @@ pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod rule;
 pub(crate) mod sandbox;
+pub(crate) mod sop;
 pub(crate) mod trace;
 pub(crate) mod undo;
 pub(crate) mod version;
@@ -40,6 +41,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Approve(approve) => approve.run(&cluster).await,
         Command::Reject(reject) => reject.run(&cluster).await,
         Command::Undo(undo) => undo.run(&cluster).await,
+        Command::Sop(sop) => sop.run(&cluster).await,
+        Command::Cordon(cordon) => cordon.run(&cluster).await,
+        Command::Uncordon(uncordon) => uncordon.run(&cluster).await,
         Command::Guard(guard) => guard.run(&cluster).await,
         Command::Image(image) => image.run(),
         Command::Version(version) => version.run(&cluster).await,

@@ -42,6 +42,29 @@ impl Sandbox {
         Self { process, url: url.expect("the sandbox prints where its webhook is"), folder }
     }
 
+    /// A client of this sandbox's API server.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub async fn client(&self) -> kube::Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = kube::config::Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        kube::Client::try_from(
+            kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                .await
+                .unwrap(),
+        )
+        .unwrap()
+    }
+
+    /// The plugin, pointed at this sandbox: its exit code and all that it said.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn told(&self, words: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"));
+        command.args(words).env("AEGIS_URL", &self.url);
+        let done = command.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.folder.path()).output().unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// The plugin, pointed at this sandbox.
     pub fn aegis(&self, words: &[&str]) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"));
