@@ -368,7 +368,7 @@ pub struct GateRefusal {
 pub struct ApprovalStatus {
     /// The digest of the action that was approved.
     pub plan: String,
-    /// Who approved it.
+    /// Who approved it; nobody if what stands on the alert no longer counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by: Vec<String>,
     /// When the last of them was seen.

@@ -89,6 +89,30 @@ async fn a_yes_takes_the_first_place_that_no_other_person_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_no_longer_counts_is_taken_back_and_seen_to_be_before_the_new_yes() {
+    let sandbox = sandbox().await;
+    let old =
+        json!({"aegis.io/approval": format!("{PLAN} by sandbox"), "aegis.io/approval-2": format!("{PLAN} by ann")});
+    waiting(&sandbox, "a", &old).await;
+    let void = json!({"status": {"approval": {"plan": PLAN, "by": []}}});
+    alerts(&sandbox).patch_status("a", &PatchParams::default(), &Patch::Merge(void)).await.unwrap();
+    let controller = async {
+        while annotations(&sandbox, "a").await.contains_key("aegis.io/approval") {
+            tokio::task::yield_now().await;
+        }
+        let nothing = json!({"status": {"approval": null}});
+        alerts(&sandbox).patch_status("a", &PatchParams::default(), &Patch::Merge(nothing)).await.unwrap();
+        annotations(&sandbox, "a").await
+    };
+    let ((code, told), between) = tokio::join!(in_the_sandbox(&sandbox, &["approve", "a"]), controller);
+    assert!(code == 0 && told.contains("approved"), "{code} {told}");
+    assert!(!between.contains_key("aegis.io/approval-2"), "{between:?}");
+    let after = annotations(&sandbox, "a").await;
+    assert_eq!(after.get("aegis.io/approval"), Some(&format!("{PLAN} by sandbox")));
+    assert_eq!(after.get("aegis.io/approval-2"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_plan_is_shown_and_the_answer_stands_with_its_reason() {
     let sandbox = sandbox().await;
     waiting(&sandbox, "a", &json!({})).await;

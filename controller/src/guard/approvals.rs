@@ -16,13 +16,14 @@ pub async fn approvals(lead: &Lead) -> Approvals {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
     let not_kept = |why: String| Approvals::NotKept(format!("{why}: {REMEDY}"));
+    let unknown = |why: String| Approvals::Unknown(format!("{why}: {REMEDY}"));
     let policy = match lead.request(policies.get_opt(POLICY)).await {
         Ok(policy) => policy,
-        Err(failure) => return not_kept(format!("ValidatingAdmissionPolicy {POLICY} cannot be read ({failure})")),
+        Err(failure) => return unknown(format!("ValidatingAdmissionPolicy {POLICY} cannot be read ({failure})")),
     };
     let binding = match lead.request(bindings.get_opt(POLICY)).await {
         Ok(binding) => binding,
-        Err(failure) => return not_kept(format!("the binding {POLICY} cannot be read ({failure})")),
+        Err(failure) => return unknown(format!("the binding {POLICY} cannot be read ({failure})")),
     };
     if policy.and_then(|policy| policy.spec).is_none_or(|spec| spec.failure_policy.as_deref() == Some("Ignore")) {
         return not_kept(format!("ValidatingAdmissionPolicy {POLICY} is not in force"));

@@ -80,7 +80,7 @@ impl View {
             guards,
             nodes,
             nodes_version: watch::Sender::new(0),
-            approvals: Mutex::new(Approvals::NotKept(
+            approvals: Mutex::new(Approvals::Unknown(
                 "nobody has looked yet whether the cluster keeps them honest".to_owned(),
             )),
             read: Mutex::default(),

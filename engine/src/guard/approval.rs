@@ -9,6 +9,8 @@ use aegis_crds::names::{APPROVAL_ANNOTATION, REJECTION_ANNOTATION, SECOND_APPROV
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::standing::{Approvals, Guard};
+
 /// What people said to one action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opinion {
@@ -18,6 +20,9 @@ pub struct Opinion {
     pub declined: Option<(String, Option<String>)>,
     /// Since when the approvals stand, as far as the alert's status knows.
     pub since: Option<Timestamp>,
+    /// The status says of them that they count no longer. The same words written again could not be told from the old
+    /// ones, so they are taken back before there can be others.
+    pub void: bool,
 }
 
 impl Opinion {
@@ -30,19 +35,32 @@ impl Opinion {
             .map(|(user, _)| user.to_owned())
             .collect();
         let stands = alert.status.as_ref().and_then(|status| status.approval.as_ref());
-        let same = |stands: &&ApprovalStatus| stands.plan == plan && stands.by.iter().eq(approved.iter());
+        let of_plan = stands.filter(|stands| stands.plan == plan && !approved.is_empty());
+        let void = of_plan.is_some_and(|stands| stands.by.is_empty());
+        let same = |stands: &&ApprovalStatus| void || stands.by.iter().eq(approved.iter());
         Self {
-            since: stands.filter(same).and_then(|stands| stands.time),
+            since: of_plan.filter(same).and_then(|stands| stands.time),
+            void,
             declined: said(REJECTION_ANNOTATION).map(|(user, why)| (user.to_owned(), why.map(ToOwned::to_owned))),
             approved,
         }
     }
 
-    /// What is to stand in status of the approvals; `None` if nobody approved.
-    pub fn to_status(&self, plan: &str, now: Timestamp) -> Option<ApprovalStatus> {
+    /// Whether the approvals count no longer: they are older than the policy lets them be, or stood there while anybody
+    /// could have written them.
+    pub fn is_void(&self, guard: &Guard, now: Timestamp) -> bool {
+        let expires = guard.policy().map(|policy| policy.approval().expires);
+        let age = self.since.map(|since| now.duration_since(since));
+        let expired = age.zip(expires).is_some_and(|(age, expires)| age >= expires);
+        !self.approved.is_empty() && (self.void || expired || matches!(guard.approvals, Approvals::NotKept(_)))
+    }
+
+    /// What is to stand in status of the approvals: `None` if there are none, and nobody's name if they are void.
+    pub fn to_status(&self, plan: &str, guard: &Guard, now: Timestamp) -> Option<ApprovalStatus> {
+        let by = if self.is_void(guard, now) { Vec::new() } else { self.approved.iter().cloned().collect() };
         (!self.approved.is_empty()).then(|| ApprovalStatus {
             plan: plan.to_owned(),
-            by: self.approved.iter().cloned().collect(),
+            by,
             time: self.since.or(Some(now)),
         })
     }
@@ -105,10 +123,38 @@ mod tests {
     fn the_time_counts_from_when_all_who_approved_had() {
         let mut alert = alert(&[(APPROVAL_ANNOTATION, "1 by ann")]);
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let first = Opinion::of(&alert, "1").to_status("1", at(5)).unwrap();
+        let guard = Guard::default();
+        let first = Opinion::of(&alert, "1").to_status("1", &guard, at(5)).unwrap();
         alert.status.get_or_insert_default().approval = Some(first.clone());
-        assert_eq!(Opinion::of(&alert, "1").to_status("1", at(9)), Some(first));
+        assert_eq!(Opinion::of(&alert, "1").to_status("1", &guard, at(9)), Some(first));
         alert.metadata.annotations.as_mut().unwrap().insert(SECOND_APPROVAL_ANNOTATION.into(), "1 by bob".into());
-        assert_eq!(Opinion::of(&alert, "1").to_status("1", at(9)).unwrap().time, Some(at(9)));
+        assert_eq!(Opinion::of(&alert, "1").to_status("1", &guard, at(9)).unwrap().time, Some(at(9)));
+    }
+
+    #[test]
+    fn what_no_longer_counts_is_void_until_it_was_taken_back() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let kept = Guard::default();
+        let unkept = Guard { approvals: Approvals::NotKept("nobody keeps them".into()), ..Guard::default() };
+        let unknown = Guard { approvals: Approvals::Unknown("nobody has looked".into()), ..Guard::default() };
+        let late = kept.policy().unwrap().approval().expires.as_secs() + 5;
+        for (why, guard, now, want) in [
+            ("it was just given", &kept, 6, false),
+            ("the controller has only begun", &unknown, 6, false),
+            ("it is too old", &kept, late, true),
+            ("anybody could have written it", &unkept, 6, true),
+        ] {
+            let mut alert = alert(&[(APPROVAL_ANNOTATION, "1 by ann")]);
+            alert.status.get_or_insert_default().approval = Opinion::of(&alert, "1").to_status("1", &kept, at(5));
+            let stands = Opinion::of(&alert, "1").to_status("1", guard, at(now)).unwrap();
+            assert_eq!(stands.by.is_empty(), want, "{why}");
+            alert.status.get_or_insert_default().approval = Some(stands.clone());
+            let opinion = Opinion::of(&alert, "1");
+            assert_eq!(opinion.is_void(&kept, at(7)), want, "{why}, and it stays so");
+            assert_eq!(opinion.to_status("1", guard, at(now)), Some(stands), "{why}: the status comes to rest");
+            alert.metadata.annotations = None;
+            let taken_back = Opinion::of(&alert, "1").to_status("1", &kept, at(7));
+            assert_eq!(taken_back, None, "{why}");
+        }
     }
 }

@@ -105,23 +105,25 @@ fn approved(case: &Case<'_>, now: Timestamp) -> Verdict {
     }
     let asks = |message: String| refuse(Reason::NeedsApproval, message);
     let alert = &case.request.alert;
-    if let Approvals::NotKept(why) = &case.guard.approvals {
+    if let Approvals::NotKept(why) | Approvals::Unknown(why) = &case.guard.approvals {
         return asks(format!("it needs an approval, and approvals are not accepted: {why}"));
     }
-    if opinion.approved.len() < people {
-        let given = match opinion.approved.first() {
-            Some(user) => format!("a second person has to approve it after {user}"),
-            None if people > 1 => format!("{people} people have to approve it"),
-            None => "a person has to approve it".to_owned(),
-        };
-        return asks(format!("{given}: `kubectl aegis approve {alert}` (plan {plan})"));
+    if opinion.is_void(case.guard, now) {
+        let limit = duration::brief(expires);
+        return asks(format!(
+            "its approval no longer counts: it is older than {limit}, or was given where anybody could have written it; \
+             `kubectl aegis approve {alert}` gives it anew (plan {plan})"
+        ));
     }
-    let since = opinion.since.unwrap_or(now);
-    if now.duration_since(since) < expires {
+    if opinion.approved.len() >= people {
         return Verdict::Clear;
     }
-    let limit = duration::brief(expires);
-    asks(format!("its approval is older than {limit}: `kubectl aegis approve {alert}` approves it anew (plan {plan})"))
+    let given = match opinion.approved.first() {
+        Some(user) => format!("a second person has to approve it after {user}"),
+        None if people > 1 => format!("{people} people have to approve it"),
+        None => "a person has to approve it".to_owned(),
+    };
+    asks(format!("{given}: `kubectl aegis approve {alert}` (plan {plan})"))
 }
 
 /// Nodes of the target's pool that are out or under action, the target apart.

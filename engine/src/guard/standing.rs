@@ -58,6 +58,8 @@ pub enum Approvals {
     Kept,
     /// It does not; why, as a sentence without a full stop.
     NotKept(String),
+    /// Nobody can say; why, as a sentence without a full stop.
+    Unknown(String),
 }
 
 impl Default for PolicyState {

@@ -199,8 +199,8 @@ fn an_approval_counts_for_this_action_by_enough_people_and_for_a_while() {
     let two = guard(&spec(json!({"approval": {"people": 2, "expires": "1h"}})), &[]);
     let by = |people: &[&str], since: Option<Timestamp>| Opinion {
         approved: people.iter().map(|&user| user.to_owned()).collect(),
-        declined: None,
         since,
+        ..Opinion::default()
     };
     let asked = Case { approval_required: true, ..case(&request, &two) };
     let cases = [

@@ -82,7 +82,7 @@ fn wanted(
         Decision::Look(_) | Decision::Leave => return current.clone(),
     }
     if let Some(plan) = decided.remedy.as_ref().map(super::Remedy::plan) {
-        status.approval = decided.opinion.to_status(&plan, now);
+        status.approval = decided.opinion.to_status(&plan, &seen.guard, now);
     }
     judge_pick_up(&mut status, seen, ledger, now);
     judge_repair(&mut status, seen, ledger, now);

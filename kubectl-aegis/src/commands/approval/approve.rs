@@ -39,9 +39,15 @@ impl Approve {
     }
 }
 
-/// The first place that no other person's yes to this very plan holds.
+/// The first place that no other person's yes to this very plan holds. Where what stands there no longer counts it is
+/// taken back first, of everybody: the same words again could not be told from the old ones.
 fn writing(alert: &AegisAlert, plan: &str, person: &Person, reason: Option<&str>) -> Writing {
     let places = [APPROVAL_ANNOTATION, SECOND_APPROVAL_ANNOTATION];
+    if is_void(alert, plan) {
+        let stand = places.into_iter().filter(|place| approver(alert, place, plan).is_some());
+        let taken: Map<String, Value> = stand.map(|place| (place.to_owned(), Value::Null)).collect();
+        return if taken.is_empty() { Writing::NotYet } else { Writing::TakeBack(taken.into()) };
+    }
     let held: Vec<&str> = places.iter().filter_map(|place| approver(alert, place, plan)).collect();
     if held.contains(&person.name.as_str()) {
         return Writing::Nothing(format!("{} has approved this plan already", person.name));
@@ -55,4 +61,10 @@ fn writing(alert: &AegisAlert, plan: &str, person: &Person, reason: Option<&str>
         annotations.insert(APPROVAL_REASON_ANNOTATION.to_owned(), Value::from(format!("{}: {reason}", person.name)));
     }
     Writing::Annotations(Value::Object(annotations))
+}
+
+/// Whether the controller says of what stands there that it no longer counts.
+fn is_void(alert: &AegisAlert, plan: &str) -> bool {
+    let stands = alert.status.as_ref().and_then(|status| status.approval.as_ref());
+    stands.is_some_and(|stands| stands.plan == plan && stands.by.is_empty())
 }

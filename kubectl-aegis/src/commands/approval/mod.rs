@@ -25,6 +25,9 @@ use crate::person::Person;
 /// For how long the annotation is tried while others write the same alert.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long after it is looked again whether the controller has seen something.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What both are told.
 #[derive(Args)]
 struct Answer {
@@ -42,6 +45,10 @@ struct Answer {
 enum Writing {
     /// These annotations.
     Annotations(Value),
+    /// These, which take away what no longer counts, before there can be others.
+    TakeBack(Value),
+    /// Others, once the controller has seen that those which no longer count were taken away.
+    NotYet,
     /// Nothing: it stands there already, as this sentence says.
     Nothing(String),
 }
@@ -73,8 +80,16 @@ impl Answer {
                 }
                 Some(_) => {}
             }
-            let annotations = match writing(&alert, &waiting.plan, &person) {
-                Writing::Annotations(annotations) => annotations,
+            let (annotations, last) = match writing(&alert, &waiting.plan, &person) {
+                Writing::Annotations(annotations) => (annotations, true),
+                // Without a write nobody will ever see that it was taken back.
+                Writing::TakeBack(annotations) => (annotations, dry_run != DryRun::None),
+                Writing::NotYet if began.elapsed() < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                    shown = Some(waiting);
+                    continue;
+                }
+                Writing::NotYet => return Err(unseen(name).into()),
                 Writing::Nothing(why) => {
                     eprintln!("{why}");
                     return Ok(());
@@ -86,6 +101,7 @@ impl Answer {
                     "metadata": {"resourceVersion": alert.resource_version(), "annotations": annotations},
                 });
                 match write(&alerts, name, dry_run, patch).await {
+                    Ok(()) if !last => continue,
                     Ok(()) => {}
                     Err(kube::Error::Api(status)) if status.code == 409 && began.elapsed() < PATIENCE => continue,
                     Err(error) => return Err(unwritten(name, &person, &cluster.namespace, error).into()),
@@ -122,6 +138,13 @@ fn not_installed(status: Box<Status>) -> Failure {
     Failure::new(Kind::NotInstalled, "the cluster does not know AegisAlert")
         .because(kube::Error::Api(status))
         .hint("an administrator installs it: kubectl apply -f manifest/install/")
+}
+
+/// Nobody looks at the alert.
+fn unseen(name: &str) -> Failure {
+    let what =
+        format!("what no longer counts was taken back from {name}, and no controller has seen it for {PATIENCE:?}");
+    Failure::new(Kind::Refused, what).hint("approve it again once a controller leads")
 }
 
 /// Why it could not be written, with the verb that is missing.
