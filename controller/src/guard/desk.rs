@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aegis_crds::AegisGuard;
 use aegis_crds::guard::Claim;
-use aegis_crds::names::GUARD_NAME;
+use aegis_crds::names::{GUARD_NAME, PAUSE_ANNOTATION};
 use aegis_engine::guard::changes::Picture;
 use aegis_engine::guard::{Answer, Book, Ended, Guard, Line, Place, Reason, Request, Round};
 use jiff::SignedDuration;
@@ -51,6 +51,26 @@ pub struct Desk {
     /// The version of the AegisGuard that the last write made: whoever waits was thought of in that one.
     written: Mutex<Option<String>>,
     again: Notify,
+}
+
+/// What may hold all alike, and comes and goes for all at once: the policy, what people paused, the breaker.
+#[derive(PartialEq)]
+struct HoldsAll {
+    generation: Option<i64>,
+    paused: Option<String>,
+    tripped: bool,
+}
+
+impl HoldsAll {
+    fn of(view: &View) -> Self {
+        let object = view.guard_object();
+        let object = object.as_deref();
+        Self {
+            generation: object.and_then(|object| object.metadata.generation),
+            paused: object.and_then(|object| object.annotations().get(PAUSE_ANNOTATION).cloned()),
+            tripped: view.guard().book.has_tripped(),
+        }
+    }
 }
 
 struct Ask {
@@ -133,6 +153,16 @@ impl Desk {
         self.again.notify_one();
     }
 
+    /// All in line are looked at anew: what their alerts say may be so no longer, also where there is still no room.
+    fn retell(&self, queue: &Queue<Key>) {
+        let keys: Vec<Key> = self.line(|line| line.keys().cloned().collect());
+        for key in keys {
+            queue.push(key, Lane::Again);
+        }
+        // Those in hand were judged before, and join the line in a moment.
+        queue.push_taken(Lane::Again);
+    }
+
     fn line<T>(&self, work: impl FnOnce(&mut Line<Key>) -> T) -> T {
         work(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -143,9 +173,15 @@ impl Desk {
         let Some(mut received) = received else { return };
         let watch = async {
             let (mut guards, mut fleet) = (lead.guards.subscribe(), lead.view.fleet_changes());
+            let mut known = HoldsAll::of(&lead.view);
             loop {
                 tokio::select! {
                     _ = guards.next() => {
+                        let now = HoldsAll::of(&lead.view);
+                        if now != known {
+                            known = now;
+                            self.retell(queue);
+                        }
                         let version = lead.view.guard_object().and_then(|object| object.resource_version());
                         if *self.written.lock().unwrap_or_else(PoisonError::into_inner) == version {
                             continue;

@@ -97,6 +97,11 @@ impl<K: Clone + Eq + Hash> Line<K> {
         self.joined
     }
 
+    /// All who wait.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.places.keys()
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.places.len()
