@@ -34,12 +34,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Get(commands::get::Get),
     Trace(commands::trace::Trace),
+    Logs(commands::logs::Logs),
+    Top(commands::top::Top),
     Demo(commands::demo::Demo),
     Sandbox(commands::sandbox::Sandbox),
     #[command(subcommand)]
     Alert(commands::alert::Alert),
     #[command(subcommand)]
     Rule(commands::rule::Rule),
+    #[command(subcommand)]
+    Template(commands::template::Template),
     Plan(commands::plan::Plan),
     Pause(commands::pause::Pause),
     Resume(commands::pause::resume::Resume),
@@ -54,6 +58,7 @@ pub(crate) enum Command {
     /// Make container images without Docker
     #[command(subcommand)]
     Image(commands::image::Image),
+    Completion(commands::completion::Completion),
     Version(commands::version::Version),
     /// Print the flags that every verb takes
     Options,
@@ -63,8 +68,9 @@ impl Command {
     /// Whether it lists things, so that -A means something to it.
     pub(crate) fn lists(&self) -> bool {
         match self {
-            Self::Get(_) | Self::Version(_) | Self::Options => true,
+            Self::Top(_) | Self::Get(_) | Self::Version(_) | Self::Options => true,
             Self::Rule(rule) => rule.lists(),
+            Self::Template(template) => template.lists(),
             Self::Alert(alert) => alert.lists(),
             _ => false,
         }
@@ -72,6 +78,6 @@ impl Command {
 
     /// Whether it ends well when the user ends it.
     pub(crate) fn ends_by_interruption(&self) -> bool {
-        matches!(self, Self::Demo(_) | Self::Sandbox(_))
+        matches!(self, Self::Demo(_) | Self::Sandbox(_) | Self::Top(_))
     }
 }

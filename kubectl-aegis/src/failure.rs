@@ -176,6 +176,10 @@ impl std::error::Error for Failure {
 
 /// Prints the failure on stderr and gives its exit code; anything that is not a [`Failure`] is 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(failure) = error.downcast_ref::<Failure>().filter(|failure| failure.kind == Kind::Interrupted) {
+        // Whoever pressed Ctrl-C knows.
+        return ExitCode::from(failure.kind.code());
+    }
     eprintln!("error: {error}");
     let mut told = error.to_string();
     for cause in error.chain().skip(1) {

@@ -40,6 +40,9 @@ fn main() -> ExitCode {
     if Path::new(&name).file_stem().is_some_and(|stem| stem == "kubectl") {
         return runtime.block_on(standin::run());
     }
+    if let Some(words) = commands::completion::asked() {
+        return runtime.block_on(commands::completion::answer(&words));
+    }
     let cli = cli::Cli::parse();
     match runtime.block_on(until_interrupted(cli)) {
         Ok(()) => ExitCode::SUCCESS,

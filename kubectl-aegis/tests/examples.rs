@@ -76,7 +76,10 @@ fn every_example_of_the_manuals_runs() {
 /// Whether the command runs until it is interrupted.
 fn goes_on(line: &str) -> bool {
     let words: Vec<&str> = line.split(' ').collect();
-    words.contains(&"-w") || words.contains(&"--follow") || (words.contains(&"top") && !words.contains(&"--once"))
+    words.contains(&"-w")
+        || words.contains(&"--follow")
+        || (words.contains(&"logs") && words.contains(&"-f"))
+        || (words.contains(&"top") && !words.contains(&"--once"))
 }
 
 /// The commands of the page's shell blocks.

@@ -286,9 +286,27 @@ async fn a_watch_shows_what_changes_and_goes_on_after_the_server_forgot() {
     let delete = http::Request::delete(format!("{GROUP}/monitoring/aegisalerts/new")).body(Vec::new()).unwrap();
     client.request::<Value>(delete).await.unwrap();
     assert_eq!(next().await, "DELETED new");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130), "whoever ends it by Ctrl-C");
     reader.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_goes_away_is_no_failure() {
+    let sandbox = world().await;
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, sandbox.kubeconfig()).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"))
+        .args(["get", "alerts", "-o", "yaml"])
+        .env("KUBECONFIG", &kubeconfig)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ fn stdout(words: &[&str]) -> String {
 
 #[test]
 fn the_manual_of_every_verb() {
-    let pages: [(&str, &[&str]); 23] = [
+    let pages: [(&str, &[&str]); 38] = [
         ("aegis", &["--help"]),
         ("demo", &["demo", "--help"]),
         ("sandbox", &["sandbox", "--help"]),
@@ -48,6 +48,21 @@ fn the_manual_of_every_verb() {
         ("trace", &["trace", "--help"]),
         ("rule", &["rule", "--help"]),
         ("rule_test", &["rule", "test", "--help"]),
+        ("rule_get", &["rule", "get", "--help"]),
+        ("rule_create", &["rule", "create", "--help"]),
+        ("rule_lint", &["rule", "lint", "--help"]),
+        ("rule_report", &["rule", "report", "--help"]),
+        ("rule_apply", &["rule", "apply", "--help"]),
+        ("rule_delete", &["rule", "delete", "--help"]),
+        ("template", &["template", "--help"]),
+        ("template_create", &["template", "create", "--help"]),
+        ("template_lint", &["template", "lint", "--help"]),
+        ("template_render", &["template", "render", "--help"]),
+        ("template_convert", &["template", "convert", "--help"]),
+        ("template_apply", &["template", "apply", "--help"]),
+        ("logs", &["logs", "--help"]),
+        ("top", &["top", "--help"]),
+        ("completion", &["completion", "--help"]),
         ("version", &["version", "--help"]),
         ("options", &["options"]),
         ("plan", &["plan", "--help"]),

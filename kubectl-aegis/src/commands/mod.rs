@@ -2,17 +2,22 @@
 
 pub(crate) mod alert;
 pub(crate) mod approval;
+pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod guard;
 pub(crate) mod image;
 mod list;
+pub(crate) mod logs;
+mod manifest;
 pub(crate) mod options;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod rule;
 pub(crate) mod sandbox;
 pub(crate) mod sop;
+pub(crate) mod template;
+pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod undo;
 pub(crate) mod version;
@@ -34,6 +39,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Alert(alert) => alert.run(&cluster).await,
+        Command::Logs(logs) => logs.run(&cluster).await,
+        Command::Top(top) => top.run(&cluster).await,
+        Command::Template(template) => template.run(&cluster).await,
+        Command::Completion(completion) => completion.run(),
         Command::Rule(rule) => rule.run(&cluster).await,
         Command::Plan(plan) => plan.run(&cluster).await,
         Command::Pause(pause) => pause.run(&cluster).await,

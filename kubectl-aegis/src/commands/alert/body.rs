@@ -20,7 +20,7 @@ pub(crate) enum Phase {
 #[derive(Args, Debug, Default)]
 pub(crate) struct Words {
     /// The alert's type, such as NodeHasEmergencyEvent
-    #[arg(value_name = "TYPE", required_unless_present = "filename")]
+    #[arg(value_name = "TYPE")]
     type_: Option<String>,
     /// The node that it is about; also the detail `node`, which templates use
     #[arg(long, conflicts_with_all = ["pod", "object"])]
@@ -45,7 +45,9 @@ pub(crate) struct Words {
 /// The body in the custom format, as /default/alert takes it.
 pub(crate) fn custom(words: &Words, phase: Phase) -> Result<Value, Failure> {
     let Words { type_, node, pod, object, details: pairs, fingerprint, test } = words;
-    let type_ = type_.as_deref().unwrap_or_default();
+    let Some(type_) = type_.as_deref().filter(|type_| !type_.is_empty()) else {
+        return Err(Failure::new(Kind::Usage, "say the alert's type, such as NodeHasEmergencyEvent, or give a file"));
+    };
     let mut details = BTreeMap::new();
     let involved = match (node, pod, object) {
         (Some(node), _, _) => {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::fetch::{self, Listed, Wanted};
-use crate::print::{PrintArgs, Printer};
+use crate::print::{Format, PrintArgs, Printer};
 
 /// List alerts, rules, templates, workflows, diagnoses, inspections or nodes
 ///
@@ -125,7 +125,8 @@ fn named(what: &[String]) -> Result<(&'static Kind, Vec<String>), Failure> {
     Ok((kind, names))
 }
 
-fn known(word: &str) -> Result<&'static Kind, Failure> {
+/// The kind of that word.
+pub(crate) fn known(word: &str) -> Result<&'static Kind, Failure> {
     Kind::parse(word).ok_or_else(|| {
         let known: Vec<&str> = kubectl_aegis::view::kinds::ALL.iter().map(|kind| kind.plural).collect();
         Failure::new(FailureKind::Usage, format!("found {word:?}, expected one of {}", known.join(", ")))
@@ -174,6 +175,38 @@ impl List {
             follow.run(&client, lists, &mut printer).await?;
         }
         Ok(())
+    }
+
+    /// A list with that filter and all else as usual.
+    pub(crate) fn of(filter: &str, wide: bool) -> Self {
+        let output = if wide { Format::Wide } else { Format::Table };
+        Self {
+            selector: String::new(),
+            field_selector: String::new(),
+            since: None,
+            filter: filter.to_owned(),
+            watch: false,
+            output_watch_events: false,
+            chunk_size: fetch::PAGE,
+            print: PrintArgs { output, no_headers: false },
+        }
+    }
+
+    /// How it is printed.
+    pub(crate) fn print(&self) -> &PrintArgs {
+        &self.print
+    }
+
+    /// What is to be shown, read now.
+    pub(crate) async fn look(
+        &self,
+        client: &Client,
+        cluster: &ClusterArgs,
+        kind: &'static Kind,
+    ) -> Result<Vec<Value>, Failure> {
+        let filter = self.filter(kind)?;
+        let (lists, _) = self.read(client, cluster, kind, &[]).await?;
+        Ok(self.shown(kind, &filter, &lists, Timestamp::now()))
     }
 
     fn filter(&self, kind: &'static Kind) -> Result<Filter, Failure> {

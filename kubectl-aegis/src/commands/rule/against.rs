@@ -19,9 +19,9 @@ use crate::manifests::{self, Manifests};
 /// Where the rules are.
 #[derive(Args, Debug)]
 pub(super) struct Against {
-    /// The rules and templates, as files or folders ("-" for standard input); those of the cluster without. An
-    /// AegisGuard and Nodes among them are judged by too
-    #[arg(short, long, value_name = "PATH", num_args = 1..)]
+    /// The rules and templates, as a file or folder ("-" for standard input), repeat it for more; those of the cluster
+    /// without. An AegisGuard and Nodes among them are judged by too
+    #[arg(short, long, value_name = "PATH")]
     pub(super) filename: Vec<String>,
     #[command(flatten)]
     pub(super) given: Given,

@@ -2,7 +2,7 @@
 
 use aegis_controller::Settings;
 use aegis_crds::AegisAlert;
-use aegis_crds::alert::{ApprovalStatus, RuleChoice, VerdictStatus};
+use aegis_crds::alert::{ApprovalStatus, RuleChoice, VerdictStatus, VerificationStatus};
 use aegis_crds::conditions::Condition;
 use aegis_engine::guard::changes;
 use aegis_engine::plan::{self, ActionKind, Explanation, SeenAction};
@@ -66,6 +66,11 @@ pub(super) struct Action {
     pub(super) name: String,
     pub(super) phase: String,
     pub(super) attempt: i32,
+    /// Whether it only checks what the action of the same attempt achieved.
+    pub(super) check: bool,
+    /// Whether it cured the problem, where its rule has that verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verification: Option<VerificationStatus>,
     pub(super) rule: String,
     pub(super) template: String,
     pub(super) status: String,
@@ -241,6 +246,8 @@ fn actions_of<'a>(alert: &AegisAlert, objects: &'a [Value]) -> Vec<(Action, Opti
             name: record.name.clone(),
             phase: record.phase.to_string(),
             attempt: record.attempt,
+            check: record.check,
+            verification: record.verification,
             rule: record.rule.clone(),
             template: record.template.clone(),
             status: record.status.map_or_else(|| "Unknown".to_owned(), |status| format!("{status:?}")),
@@ -268,6 +275,8 @@ fn actions_of<'a>(alert: &AegisAlert, objects: &'a [Value]) -> Vec<(Action, Opti
             name: name_of(object),
             phase: label(aegis_crds::names::PHASE_LABEL),
             attempt: label(aegis_crds::names::ATTEMPT_LABEL).parse().unwrap_or_default(),
+            check: label(aegis_crds::names::CHECK_LABEL) == "true",
+            verification: None,
             rule: annotation(aegis_crds::names::RULE_ANNOTATION),
             template: annotation(aegis_crds::names::TEMPLATE_ANNOTATION),
             status: "not told yet".to_owned(),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use aegis_crds::alert::VerdictStatus;
+use aegis_crds::names::REQUEST_ANNOTATION;
 use aegis_engine::duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -89,6 +90,9 @@ impl Page {
         if let Some(by) = &status.superseded_by {
             self.row("", &format!("superseded by {by}"));
         }
+        if let Some(request) = alert.annotations().get(REQUEST_ANNOTATION) {
+            self.row("asked by", &one_line(request));
+        }
         let from = if spec.source.is_empty() { "unknown" } else { &spec.source };
         let print = spec.fingerprint.as_deref().unwrap_or("none");
         self.row("source", &one_line(&format!("{from}, fingerprint {print}")));
@@ -168,12 +172,17 @@ impl Page {
             self.head("action", "none was made");
         }
         for action in &story.actions {
-            let Action { kind, name, phase, attempt, rule, template, status, reason, message, start, end, steps, spec } =
-                action;
+            let Action {
+                kind, name, phase, attempt, rule, template, status, reason, message, start, end, steps, ..
+            } = action;
             let status = self.word(status);
             let reason = reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
             self.head("action", &format!("{kind} {name}: {status}{reason}{}", took(*start, *end)));
-            self.row("for", &format!("{phase}, attempt {attempt}"));
+            let check = if action.check { ", to check what it achieved" } else { "" };
+            self.row("for", &format!("{phase}, attempt {attempt}{check}"));
+            if let Some(verification) = action.verification {
+                self.row("cured it", &format!("{verification:?}"));
+            }
             self.row("rule", rule);
             self.row("template", template);
             if let Some(message) = message {
@@ -182,7 +191,7 @@ impl Page {
             for step in steps {
                 self.step(step);
             }
-            match spec {
+            match &action.spec {
                 Some(spec) => self.yaml("spec", spec),
                 None => self.row("spec", "the object is gone"),
             }

@@ -1,0 +1,215 @@
+//! Looking is free: no verb that only reads sends a write, nothing is sent by --dry-run=client, and nothing is stored by
+//! --dry-run=server. Every verb of docs/cli.md has a place here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "common/plugin.rs"]
+mod plugin;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aegis_sandbox::{Match, Options, Sandbox};
+use plugin::{Told, ago, stored, told_by};
+use serde_json::{Value, json};
+
+const GROUP: &str = "/apis/aegis.io/v1alpha1/namespaces/monitoring";
+const PLAN: &str = "3f0cda5d8b4c8fb4ddc6b0a4d4f80a2a";
+
+/// What each verb is called with: verbs that read.
+const READS: &[(&str, &[&str])] = &[
+    (
+        "get",
+        &["get alerts -o wide", "get nodes", "get workflows -A", "get rule/down -o yaml", "get inspections -o json"],
+    ),
+    ("trace", &["trace waiting", "trace alert/waiting -o json --logs 5"]),
+    ("top", &["top --once", "top rules templates --once --wide"]),
+    ("logs", &["logs waiting"]),
+    ("alert list", &["alert list --since 1d"]),
+    ("alert rejected", &["alert rejected"]),
+    ("rule get", &["rule get down"]),
+    (
+        "rule test",
+        &["rule test --since 7d", "rule test -f examples/quickstart/rule.yaml --alert examples/quickstart/alert.json"],
+    ),
+    ("rule report", &["rule report --since 7d"]),
+    ("rule lint", &["rule lint", "rule lint -f examples/hpc"]),
+    ("template get", &["template get -o name"]),
+    ("template lint", &["template lint"]),
+    ("template render", &["template render down NodeDown --node n1", "template render down --of waiting"]),
+    ("template convert", &["template convert x -f manifest/deploy/deployment.yaml"]),
+    ("plan", &["plan NodeDown --node n1"]),
+    ("guard", &["guard"]),
+    ("version", &["version", "version --client"]),
+    ("options", &["options"]),
+];
+
+/// Verbs that write, each without --dry-run.
+const WRITES: &[(&str, &[&str])] = &[
+    ("alert send", &["alert send NodeDown --node n2", "alert send -f examples/quickstart/alert.json"]),
+    ("alert resolve", &["alert resolve NodeDown --node n2"]),
+    ("rule apply", &["rule apply -f examples/quickstart/rule.yaml"]),
+    ("rule create", &["rule create new --type X --template down"]),
+    ("rule delete", &["rule delete down"]),
+    ("template apply", &["template apply -f examples/quickstart/rule.yaml"]),
+    ("template create", &["template create new --script 'kubectl cordon {{.node}}'"]),
+    ("template delete", &["template delete down"]),
+    ("pause", &["pause --reason x", "pause node/n1 --for 2h"]),
+    ("resume", &["resume all", "resume breaker"]),
+    ("approve", &["approve waiting --reason x"]),
+    ("reject", &["reject waiting"]),
+    ("undo", &["undo node/n1"]),
+];
+
+/// Verbs that are about no cluster that anybody has.
+const ELSEWHERE: &[&str] = &["demo", "sandbox", "image build", "completion"];
+
+async fn world() -> Sandbox {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let crds = aegis_crds::definitions().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
+    let nodes = ["n1", "n2"].map(String::from).to_vec();
+    let sandbox = Sandbox::start(Options { crds, nodes, ..Options::default() }).await.unwrap();
+    let rule = json!({
+        "apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlertOpsRule", "metadata": {"name": "down"},
+        "spec": {"alertConditions": [{"type": "NodeDown", "status": "Firing"}], "opsTemplate": {"name": "down"}},
+    });
+    stored(&sandbox, &format!("{GROUP}/aegisalertopsrules"), rule).await;
+    let manifest = "apiVersion: batch/v1\nkind: Job\nspec: {template: {spec: {restartPolicy: Never, containers: \
+                    [{name: main, image: x, command: [echo, '{{.node}}']}]}}}\n";
+    let template = json!({
+        "apiVersion": "aegis.io/v1alpha1", "kind": "AegisOpsTemplate", "metadata": {"name": "down"},
+        "spec": {"manifest": manifest},
+    });
+    stored(&sandbox, &format!("{GROUP}/aegisopstemplates"), template).await;
+    let alert = json!({
+        "apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlert", "metadata": {"name": "waiting"},
+        "spec": {
+            "type": "NodeDown", "status": "Firing", "involvedObject": {"kind": "Node", "name": "n1", "node": "n1"},
+            "detials": {"node": "n1"},
+        },
+        "status": {
+            "status": "Firing", "startTime": ago(60), "lastTime": ago(1), "count": 1,
+            "opsStatus": {"triggerStatus": "Held"},
+            "verdict": {"reason": "NeedsApproval", "message": "its rule asks first", "plan": PLAN},
+        },
+    });
+    let alert = stored(&sandbox, &format!("{GROUP}/aegisalerts"), alert).await;
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "waiting-1", "labels": {"aegis.io/alert-uid": alert["metadata"]["uid"]}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}},
+    });
+    stored(&sandbox, "/apis/batch/v1/namespaces/monitoring/jobs", job).await;
+    let guard = json!({
+        "apiVersion": "aegis.io/v1alpha1", "kind": "AegisGuard", "metadata": {"name": "aegis"},
+        "spec": {"pauses": [{"target": "all", "reason": "work"}]}, "status": {"breaker": {"state": "Open"}},
+    });
+    stored(&sandbox, &format!("{GROUP}/aegisguards"), guard).await;
+    let changes = json!([{
+        "field": "unschedulable", "after": "true", "alert": "waiting", "rule": "monitoring/down", "action": "a",
+        "time": ago(30),
+    }]);
+    let patch = json!({"spec": {"unschedulable": true}, "metadata": {"annotations": {"aegis.io/changes": changes.to_string()}}});
+    let request = http::Request::patch("/api/v1/nodes/n1").header("Content-Type", "application/merge-patch+json");
+    let request = request.body(patch.to_string().into_bytes()).unwrap();
+    sandbox.client_as("test").request::<Value>(request).await.unwrap();
+    sandbox
+}
+
+/// Everything that stands in the cluster, by path and name, with its version.
+async fn state(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let client = sandbox.client_as("test");
+    let mut state = BTreeMap::new();
+    let aegis = ["aegisalerts", "aegisalertopsrules", "aegisopstemplates", "aegisguards"];
+    let aegis = aegis.iter().map(|plural| format!("/apis/aegis.io/v1alpha1/{plural}"));
+    let others = ["/api/v1/nodes", "/api/v1/configmaps", "/api/v1/pods", "/apis/batch/v1/jobs"].map(str::to_owned);
+    for path in aegis.chain(others) {
+        let list: Value = client.request(http::Request::get(&path).body(Vec::new()).unwrap()).await.unwrap();
+        for item in list["items"].as_array().unwrap() {
+            let name = item["metadata"]["name"].as_str().unwrap();
+            state.insert(format!("{path}/{name}"), item["metadata"]["resourceVersion"].as_str().unwrap().to_owned());
+        }
+    }
+    state
+}
+
+/// What the plugin sent since that would change something. Asking who one is stores nothing.
+fn writes(sandbox: &Sandbox) -> Vec<String> {
+    let sent = sandbox.requests().matching(&Match::any().component("kubectl-aegis").writes()).into_iter();
+    let sent = sent.filter(|entry| entry.request.group != "authentication.k8s.io");
+    sent.map(|entry| format!("{} {} {}", entry.request.verb, entry.request.resource, entry.request.name)).collect()
+}
+
+async fn run(sandbox: &Sandbox, line: &str, more: &[&str]) -> Told {
+    let words = quoted(line);
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    told_by(sandbox, &words).await
+}
+
+/// The words of a line; a quoted one is one.
+fn quoted(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (nth, part) in line.split('\'').enumerate() {
+        if nth % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[test]
+fn every_verb_has_its_place() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md")).unwrap();
+    let heads = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let all: BTreeSet<&str> = heads.filter_map(|head| head.strip_prefix("kubectl aegis ")).collect();
+    let groups: BTreeSet<&str> = all.iter().filter_map(|head| head.split_once(' ')).map(|(group, _)| group).collect();
+    let here: BTreeSet<&str> =
+        READS.iter().chain(WRITES).map(|(verb, _)| *verb).chain(ELSEWHERE.iter().copied()).collect();
+    let missing: Vec<_> = all.iter().filter(|verb| !here.contains(*verb) && !groups.contains(*verb)).collect();
+    assert!(missing.is_empty(), "say of {missing:?} whether they read or write");
+    let gone: Vec<_> = here.iter().filter(|verb| !all.contains(*verb)).collect();
+    assert!(gone.is_empty(), "{gone:?} are no verbs any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verb_that_reads_sends_no_write() {
+    let sandbox = world().await;
+    let before = state(&sandbox).await;
+    for line in READS.iter().flat_map(|(_, lines)| *lines) {
+        sandbox.requests().reset();
+        let Told { code, out, err } = run(&sandbox, line, &[]).await;
+        assert!(!err.contains("unexpected argument") && !err.contains("unrecognized"), "{line}: {code} {out}{err}");
+        assert_eq!(writes(&sandbox), [""; 0], "{line}");
+    }
+    assert_eq!(state(&sandbox).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_changes_nothing_and_a_real_one_does() {
+    let sandbox = world().await;
+    let before = state(&sandbox).await;
+    for line in WRITES.iter().flat_map(|(_, lines)| *lines) {
+        sandbox.requests().reset();
+        let Told { code, out, err } = run(&sandbox, line, &["--dry-run=client"]).await;
+        assert_eq!(code, 0, "{line} --dry-run=client: {out}{err}");
+        assert_eq!(writes(&sandbox), [""; 0], "{line}: nothing is sent");
+        let Told { code, out, err } = run(&sandbox, line, &["--dry-run", "server"]).await;
+        assert_eq!(code, 0, "{line} --dry-run=server: {out}{err}");
+        assert_eq!(state(&sandbox).await, before, "{line} --dry-run=server stores nothing");
+    }
+    // The same without it changes something, so what was compared is what changes. Alerts go through the webhook, which
+    // is not here.
+    for line in WRITES.iter().filter(|(verb, _)| !verb.starts_with("alert")).flat_map(|(_, lines)| lines.first()) {
+        let sandbox = world().await;
+        let before = state(&sandbox).await;
+        let Told { code, out, err } = run(&sandbox, line, &[]).await;
+        assert_eq!(code, 0, "{line}: {out}{err}");
+        assert_ne!(state(&sandbox).await, before, "{line}");
+    }
+}
