@@ -43,6 +43,8 @@ const READS: &[(&str, &[&str])] = &[
     ("template render", &["template render down NodeDown --node n1", "template render down --of waiting"]),
     ("template convert", &["template convert x -f manifest/deploy/deployment.yaml"]),
     ("plan", &["plan NodeDown --node n1"]),
+    ("sop list", &["sop list"]),
+    ("sop show", &["sop show drain", "sop show cordon -o yaml"]),
     ("guard", &["guard"]),
     ("version", &["version", "version --client"]),
     ("options", &["options"]),
@@ -63,6 +65,10 @@ const WRITES: &[(&str, &[&str])] = &[
     ("approve", &["approve waiting --reason x"]),
     ("reject", &["reject waiting"]),
     ("undo", &["undo node/n1"]),
+    ("sop install", &["sop install drop-caches", "sop install cordon uncordon"]),
+    ("sop run", &["sop run cordon --node n2 --reason x"]),
+    ("cordon", &["cordon node/n2 --reason x"]),
+    ("uncordon", &["uncordon node/n2 --reason x"]),
 ];
 
 /// Verbs that are about no cluster that anybody has.
@@ -104,6 +110,8 @@ async fn world() -> Sandbox {
         "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}},
     });
     stored(&sandbox, "/apis/batch/v1/namespaces/monitoring/jobs", job).await;
+    let Told { code, out, err } = told_by(&sandbox, &["sop", "install", "cordon", "uncordon"]).await;
+    assert_eq!(code, 0, "{out}{err}");
     let guard = json!({
         "apiVersion": "aegis.io/v1alpha1", "kind": "AegisGuard", "metadata": {"name": "aegis"},
         "spec": {"pauses": [{"target": "all", "reason": "work"}]}, "status": {"breaker": {"state": "Open"}},
