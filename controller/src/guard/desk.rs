@@ -16,6 +16,7 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::View;
 use crate::cache::Key;
@@ -24,6 +25,8 @@ use crate::queue::{Lane, Queue};
 
 /// How many are served by one write.
 const AT_ONCE: usize = 256;
+/// The least time between two rounds. In a burst more are served by one write; one that comes alone does not wait.
+const PACE: Duration = Duration::from_millis(20);
 /// How often a write is tried that others were faster than.
 const TRIES: usize = 16;
 /// Changes of nodes come in swarms.
@@ -195,12 +198,20 @@ impl Desk {
         };
         let work = async {
             let mut asks = Vec::new();
+            let mut next = Instant::now();
             loop {
                 tokio::select! {
                     biased;
                     some = received.recv_many(&mut asks, AT_ONCE) => if some == 0 { return },
                     () = self.again.notified() => {}
                 }
+                tokio::time::sleep_until(next).await;
+                while asks.len() < AT_ONCE
+                    && let Ok(ask) = received.try_recv()
+                {
+                    asks.push(ask);
+                }
+                next = Instant::now() + PACE;
                 self.round(lead, queue, std::mem::take(&mut asks)).await;
             }
         };

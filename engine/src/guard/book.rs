@@ -206,15 +206,12 @@ impl Book {
             Ended::Succeeded(time) => (time, false),
             Ended::Failed(time) => (time, true),
         };
-        if claim.recovery {
-            return self;
-        }
         let same = |ending: &Ending| ending.rule == claim.rule && ending.target == claim.target;
         let before = self.endings.iter().find(|ending| same(ending)).and_then(|ending| ending.failures).unwrap_or(0);
         self.endings.retain(|ending| {
             !same(ending) && ending.time.is_some_and(|time| now.duration_since(time) < FAILURES_COUNT)
         });
-        if !failed && cooldown.is_zero() {
+        if !failed && (claim.recovery || cooldown.is_zero()) {
             return self;
         }
         let failures = failed.then(|| before.saturating_add(1));

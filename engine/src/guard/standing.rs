@@ -202,7 +202,7 @@ fn not_paused(request: &Request, guard: &Guard, now: Timestamp) -> Verdict {
 }
 
 fn in_window(request: &Request, guard: &Guard, now: Timestamp) -> Verdict {
-    let Some(policy) = guard.policy() else { return Verdict::Clear };
+    let Some(policy) = guard.policy().filter(|_| !request.recovery) else { return Verdict::Clear };
     let pool = request.node.as_deref().and_then(|node| guard.fleet.get(node)).map(|node| node.pool.as_str());
     let Some(hold) = policy.windows().standing(&request.rule, pool, now) else { return Verdict::Clear };
     let reason = if hold.frozen { Reason::Frozen } else { Reason::OutsideWindow };
@@ -237,11 +237,15 @@ fn cordon_respected(request: &Request, guard: &Guard, _: Timestamp) -> Verdict {
 }
 
 fn cooled_down(request: &Request, guard: &Guard, now: Timestamp) -> Verdict {
-    let Some(ending) = guard.book.ending(request).filter(|_| !request.recovery) else { return Verdict::Clear };
+    let Some(ending) = guard.book.ending(request) else { return Verdict::Clear };
     let Some(ended) = ending.time.filter(|ended| guard.resumed(request).is_none_or(|resumed| resumed < *ended)) else {
         return Verdict::Clear;
     };
     let failures = usize::try_from(ending.failures.unwrap_or(0)).unwrap_or_default();
+    // The wait after a failure keeps recovery from being tried without a pause; nothing else slows it.
+    if request.recovery && failures == 0 {
+        return Verdict::Clear;
+    }
     let wait = request.retries.wait_after(failures);
     let due = ended.saturating_add(wait).unwrap_or(Timestamp::MAX);
     if due <= now {

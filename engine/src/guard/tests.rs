@@ -299,6 +299,14 @@ fn somebody_elses_cordon_is_respected() {
 }
 
 #[test]
+fn a_freeze_holds_all_but_recovery() {
+    let noons = json!([{"name": "noon", "kind": "Freeze", "schedule": "0 * * * *", "duration": "30m"}]);
+    let frozen = guard(&spec(json!({"windows": noons})), &hundred());
+    assert_eq!(reason(&on("n1"), &frozen), Some(Reason::Frozen));
+    assert_eq!(reason(&recovery(on("n1")), &frozen), None);
+}
+
+#[test]
 fn the_wait_grows_with_each_failure_until_a_person_has_to_look() {
     let spec = AegisGuardSpec::default();
     let policy = Policy::default();
@@ -318,7 +326,7 @@ fn the_wait_grows_with_each_failure_until_a_person_has_to_look() {
     assert_eq!(reason_at(&on("n1"), &after(2), noon() + minutes(2)), None);
     assert_eq!(reason_at(&on("n1"), &after(3), noon() + minutes(59)), Some(Reason::NeedsPerson));
     assert_eq!(reason(&on("n2"), &after(3)), None, "another target is another matter");
-    assert_eq!(reason(&recovery(on("n1")), &after(3)), None);
+    assert_eq!(reason(&recovery(on("n1")), &after(3)), Some(Reason::CoolingDown), "it is not tried without a pause");
     let mut resumed = after(3);
     resumed.resumed = Arc::new([("node/n1".to_owned(), noon())].into());
     assert_eq!(reason_at(&on("n1"), &resumed, noon()), None, "a person looked");
