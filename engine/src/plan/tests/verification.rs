@@ -64,7 +64,7 @@ fn word(status: &str, reason: &str) -> Option<(String, String)> {
 }
 
 fn places(cluster: &Cluster) -> usize {
-    cluster.book().claims().len()
+    cluster.book().claims().count()
 }
 
 fn failures(cluster: &Cluster, scene: &Scene) -> Option<i32> {
