@@ -140,12 +140,15 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
     for _ in 0..ROUNDS {
         let plan = plan(&seen, lead.context.clock.now());
         debug!(alert = %key, "alert {key}: {:?}", plan.decision);
-        match (&plan.decision, &plan.request) {
+        let still_holds = match (&plan.decision, &plan.request) {
             (Decision::Hold(refusal), Some(request)) if refusal.reason.is_standing() => {
-                lead.desk.wait(key, request.clone(), refusal.reason, &seen.guard, &lead.view);
+                lead.desk.wait(key, request.clone(), refusal.reason, &seen.guard, &lead.view)
             }
-            _ => lead.desk.leave(key),
-        }
+            _ => {
+                lead.desk.leave(key);
+                true
+            }
+        };
         let kind = match &plan.decision {
             Decision::Start(remedy) => Some(remedy.kind),
             _ => None,
@@ -180,7 +183,8 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
                 Progress::Deleted => return Ok(Next::Gone),
                 // What was done may make something else due: only a plan without steps is the last one.
                 Progress::Complete if acted => break,
-                Progress::Complete => return Ok(Next::At(plan.next_look)),
+                Progress::Complete if still_holds => return Ok(Next::At(plan.next_look)),
+                Progress::Complete => return Ok(Next::At(Some(lead.context.clock.now()))),
             }
         }
     }

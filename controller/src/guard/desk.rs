@@ -87,6 +87,15 @@ enum What {
     GiveBack { place: Place, ended: Ended, cooldown: SignedDuration },
 }
 
+impl Ask {
+    fn gives_back(&self) -> Option<&Place> {
+        match &self.what {
+            What::GiveBack { place, .. } => Some(place),
+            What::Claim(_) | What::Adopt(_) => None,
+        }
+    }
+}
+
 impl Default for Desk {
     fn default() -> Self {
         let (asks, received) = mpsc::unbounded_channel();
@@ -135,15 +144,16 @@ impl Desk {
         self.pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(place)
     }
 
-    /// The alert waits until there is room for this, which was refused for that reason by what it was judged by.
-    pub fn wait(&self, key: &Key, request: Request, refused: Reason, judged_by: &Arc<Guard>, view: &View) {
+    /// The alert waits until there is room for this, which was refused for that reason by what it was judged by. Says
+    /// whether that still holds: what it waits for may have come before it stood in line, and called others.
+    #[must_use]
+    pub fn wait(&self, key: &Key, request: Request, refused: Reason, judged_by: &Arc<Guard>, view: &View) -> bool {
         self.line(|line| line.wait(key.clone(), request));
         // Whoever is one too many trips the breaker, for all to see.
-        let trips = refused == Reason::BreakerOpen && !judged_by.book.has_tripped();
-        // What it waits for may have come before it stood in line, and called others.
-        if trips || !Arc::ptr_eq(judged_by, &view.guard()) {
+        if refused == Reason::BreakerOpen && !judged_by.book.has_tripped() {
             self.look_again();
         }
+        Arc::ptr_eq(judged_by, &view.guard())
     }
 
     /// The alert waits no more.
@@ -227,6 +237,7 @@ impl Desk {
             }
         }
         let mut outcome = Err(Failure::NotLeading);
+        let mut freed: Vec<Key> = Vec::new();
         for _ in 0..TRIES {
             let object = lead.view.guard_object();
             let guard = lead.view.guard_of(object.clone());
@@ -238,6 +249,12 @@ impl Desk {
                     if self.line(|line| line.joined()) != joined {
                         self.look_again();
                     }
+                    // Those who wait for a target that is free now may be held by something else.
+                    freed = self.line(|line| {
+                        let places = asks.iter().filter_map(Ask::gives_back);
+                        let claims = places.filter_map(|place| guard.book.find(place));
+                        claims.flat_map(|claim| line.waiting_for(claim)).cloned().collect()
+                    });
                     outcome = Ok(round);
                     break;
                 }
@@ -271,7 +288,7 @@ impl Desk {
             // Whoever asked may have been stopped.
             let _ = ask.answer.send(answer);
         }
-        for key in outcome.map(|round| round.wake).unwrap_or_default() {
+        for key in outcome.map(|round| round.wake).unwrap_or_default().into_iter().chain(freed) {
             queue.push(key, Lane::Again);
         }
     }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::policy::Policy;
-use super::request::{Place, Request};
+use super::request::{Place, Request, targets_of};
 
 const OPEN: &str = "Open";
 const CLOSED: &str = "Closed";
@@ -65,7 +65,7 @@ impl Book {
             self.unfinished += 1;
         }
         let claim = Arc::new(claim);
-        for target in targets(&claim) {
+        for target in targets_of(&claim) {
             self.busy.entry(target).or_default().push(claim.clone());
         }
         self.claims.insert(Place::of(&claim), claim);
@@ -73,7 +73,7 @@ impl Book {
 
     fn give_back(&mut self, place: &Place) -> Option<Arc<Claim>> {
         let claim = self.claims.remove(place)?;
-        for target in targets(&claim) {
+        for target in targets_of(&claim) {
             if let Some(all) = self.busy.get_mut(&target) {
                 all.retain(|other| !place.is_of(other));
                 if all.is_empty() {
@@ -251,12 +251,6 @@ impl Book {
         }
         Value::Object(fields)
     }
-}
-
-/// What a claim works on: its target, and its node as a target.
-fn targets(claim: &Claim) -> Vec<String> {
-    let node = claim.node.as_ref().map(|node| format!("node/{node}")).filter(|node| *node != claim.target);
-    std::iter::once(claim.target.clone()).chain(node).collect()
 }
 
 fn breaker_patch(breaker: Option<&BreakerStatus>) -> Value {

@@ -6,11 +6,12 @@ use std::hash::Hash;
 use std::iter::Peekable;
 use std::sync::Arc;
 
+use aegis_crds::guard::Claim;
 use jiff::Timestamp;
 
 use super::book::Book;
 use super::policy::Policy;
-use super::request::{Place, Rank, Request};
+use super::request::{Place, Rank, Request, targets_of};
 use super::standing::{Guard, admit};
 use super::verdict::Reason;
 use crate::scope::ObjectName;
@@ -21,6 +22,8 @@ pub struct Line<K> {
     /// By what they share the room with.
     queues: BTreeMap<Share, BTreeMap<Rank, (K, Request)>>,
     places: HashMap<K, (Share, Rank)>,
+    /// Who waits to work on a target, or on a node as "node/NAME".
+    targets: HashMap<String, Vec<K>>,
     joined: u64,
 }
 
@@ -60,7 +63,7 @@ pub enum Answer {
 
 impl<K> Default for Line<K> {
     fn default() -> Self {
-        Self { queues: BTreeMap::new(), places: HashMap::new(), joined: 0 }
+        Self { queues: BTreeMap::new(), places: HashMap::new(), targets: HashMap::new(), joined: 0 }
     }
 }
 
@@ -74,6 +77,9 @@ impl<K: Clone + Eq + Hash> Line<K> {
         self.leave(&key);
         let share = Share { rule: request.rule.clone(), recovery: request.recovery };
         self.places.insert(key.clone(), (share.clone(), request.rank.clone()));
+        for target in request.targets() {
+            self.targets.entry(target).or_default().push(key.clone());
+        }
         self.queues.entry(share).or_default().insert(request.rank.clone(), (key, request));
     }
 
@@ -81,9 +87,17 @@ impl<K: Clone + Eq + Hash> Line<K> {
     pub fn leave(&mut self, key: &K) {
         let Some((share, rank)) = self.places.remove(key) else { return };
         let Some(queue) = self.queues.get_mut(&share) else { return };
-        queue.remove(&rank);
+        let left = queue.remove(&rank);
         if queue.is_empty() {
             self.queues.remove(&share);
+        }
+        for target in left.iter().flat_map(|(_, request)| request.targets()) {
+            if let Some(keys) = self.targets.get_mut(&target) {
+                keys.retain(|other| other != key);
+                if keys.is_empty() {
+                    self.targets.remove(&target);
+                }
+            }
         }
     }
 
@@ -100,6 +114,11 @@ impl<K: Clone + Eq + Hash> Line<K> {
     /// All who wait.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.places.keys()
+    }
+
+    /// Those who wait to work on what that claim works on.
+    pub fn waiting_for(&self, claim: &Claim) -> impl Iterator<Item = &K> {
+        targets_of(claim).into_iter().filter_map(|target| self.targets.get(&target)).flatten()
     }
 
     /// How many wait.

@@ -95,6 +95,12 @@ impl Request {
     }
 }
 
+/// What a claim works on: its target, and its node as a target.
+pub fn targets_of(claim: &Claim) -> Vec<String> {
+    let node = claim.node.as_ref().map(|node| format!("node/{node}")).filter(|node| *node != claim.target);
+    std::iter::once(claim.target.clone()).chain(node).collect()
+}
+
 /// What an action on this object acts on, and the node that it takes out. An alert about nothing in particular is a
 /// target of its own.
 pub fn target(object: &InvolvedObject, acts_on: ActsOn, alert: &str) -> (String, Option<String>) {
