@@ -21,6 +21,7 @@ use crate::audit;
 use crate::cluster::Cluster;
 use crate::machine::Running;
 use crate::metrics::Metrics;
+use crate::simulated;
 use crate::wait::until;
 
 /// An installation in one namespace.
@@ -52,10 +53,16 @@ impl<'a> Aegis<'a> {
     pub async fn fresh(cluster: &'a Cluster, namespace: &str) -> anyhow::Result<Self> {
         let aegis = Self { cluster, namespace: namespace.to_owned(), since: audit::mark(cluster)? };
         aegis.clear().await?;
-        // A scenario that failed may have left the node cordoned.
+        // A scenario that failed may have left the node cordoned, and nodes of its own.
         cluster.kubectl(&["uncordon", Cluster::NODE]).await?;
+        simulated::clear(cluster).await?;
         cluster.make_namespace(namespace).await?;
         Ok(aegis)
+    }
+
+    /// The cluster that it is installed in.
+    pub fn cluster(&self) -> &Cluster {
+        self.cluster
     }
 
     /// The namespace.
@@ -299,18 +306,7 @@ impl Controller {
     /// Waits until it says that it is ready.
     pub async fn until_ready(&mut self) -> anyhow::Result<()> {
         let ready = self.url("/readyz");
-        until("the controller is ready", || {
-            let ended = self.running.must_run();
-            let ready = &ready;
-            async move {
-                if let Err(error) = ended {
-                    return Ok(Some(Err(error)));
-                }
-                reqwest::get(ready).await?.error_for_status()?;
-                Ok(Some(Ok(())))
-            }
-        })
-        .await?
+        self.running.until_answers(&ready).await
     }
 
     /// Posts an alert in the custom format; returns the code and the text of the answer.

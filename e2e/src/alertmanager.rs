@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::machine::Running;
 use crate::metrics::Metrics;
 use crate::parts;
-use crate::wait::{until, until_equal};
+use crate::wait::until_equal;
 
 /// Where the first one listens; each peer has the next port.
 const PORT: u16 = 9093;
@@ -82,19 +82,7 @@ impl Alertmanager {
         command.args(flags);
         let mut running = cluster.machine.start(name, command)?.bound();
         let url = format!("http://{address}");
-        let ready = format!("{url}/-/ready");
-        until("Alertmanager is ready", || {
-            let ended = running.must_run();
-            let ready = &ready;
-            async move {
-                if let Err(error) = ended {
-                    return Ok(Some(Err(error)));
-                }
-                reqwest::get(ready).await?.error_for_status()?;
-                Ok(Some(Ok(())))
-            }
-        })
-        .await??;
+        running.until_answers(&format!("{url}/-/ready")).await?;
         Ok(Self { url, config: file, log, log_start, _running: running })
     }
 

@@ -12,16 +12,19 @@ pub mod bench;
 pub mod cli;
 pub mod cluster;
 pub mod gate;
+pub mod held;
 pub mod machine;
 pub mod metrics;
 pub mod needs;
 pub mod parts;
+pub mod person;
 pub mod procedure;
 pub mod proxy;
 mod report;
 pub mod run;
 pub mod scenarios;
 pub mod sender;
+pub mod simulated;
 pub mod wait;
 
 /// Waits until a person or a supervisor wants this program to end.

@@ -35,11 +35,48 @@ pub fn echo() -> Value {
     workflow(&json!([{"name": "main", "container": container}]))
 }
 
-/// A Job that does the same.
+/// A Workflow that ends well after a second, without a pod.
+pub fn wait() -> Value {
+    about_node(&json!({"duration": "1s"}))
+}
+
+/// A Workflow that fails after a second, without a pod.
+pub fn fail() -> Value {
+    let mut workflow = about_node(&json!({}));
+    if let Some(spec) = workflow.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("activeDeadlineSeconds".to_owned(), json!(1));
+    }
+    workflow
+}
+
+fn about_node(suspend: &Value) -> Value {
+    let mut workflow = workflow(&json!([{"name": "main", "suspend": suspend}]));
+    if let Some(spec) = workflow.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("arguments".to_owned(), json!({"parameters": [{"name": "node", "value": "{{.node}}"}]}));
+    }
+    workflow
+}
+
+/// A Workflow in whose one pod the real kubectl runs this script.
+pub fn kubectl(script: &str) -> Value {
+    let script = json!({"image": "bitnami/kubectl:latest", "command": ["sh"], "source": script});
+    workflow(&json!([{"name": "main", "script": script}]))
+}
+
+/// A Job that does the same as [`echo`].
 pub fn echo_job() -> Value {
     let container = json!({"name": "main", "image": "busybox:latest", "command": ["echo", "{{.node}}"]});
     let pod = json!({"serviceAccountName": "aegis-workflow", "restartPolicy": "Never", "containers": [container]});
     json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}})
+}
+
+/// The same rule and template, with this in the rule's spec.
+pub fn where_rule(objects: [Value; 2], field: &str, value: Value) -> [Value; 2] {
+    let [mut rule, template] = objects;
+    if let Some(spec) = rule.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert(field.to_owned(), value);
+    }
+    [rule, template]
 }
 
 /// An object with another value in one of its fields.

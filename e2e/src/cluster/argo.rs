@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 
 use super::Setup;
-use crate::wait::until;
 
 /// Where Argo's own settings stand.
 const NAMESPACE: &str = "argo";
@@ -28,17 +27,5 @@ pub(super) async fn start(setup: &Setup) -> anyhow::Result<()> {
     controller.args(["--executor-image", &executor_image(setup), "--executor-image-pull-policy", "IfNotPresent"]);
     let mut running = setup.machine.start("argo", controller)?;
     let health = format!("http://{}:{HEALTH_PORT}/healthz", setup.machine.network().node());
-    until("Argo is well", || {
-        let ended = running.must_run();
-        let health = &health;
-        async move {
-            if let Err(error) = ended {
-                return Ok(Some(Err(error)));
-            }
-            reqwest::get(health).await?.error_for_status()?;
-            Ok(Some(Ok(())))
-        }
-    })
-    .await?
-    .context("Argo's controller")
+    running.until_answers(&health).await.context("Argo's controller")
 }

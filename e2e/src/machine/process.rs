@@ -7,6 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+use crate::wait::until;
+
 /// A process by number and start, since numbers are used again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -115,6 +117,22 @@ impl Running {
             None => Ok(()),
             Some(status) => bail!("{} has ended: {status}", self.name),
         }
+    }
+
+    /// Waits until that address is answered with success; fails at once if the process ends instead.
+    pub async fn until_answers(&mut self, url: &str) -> anyhow::Result<()> {
+        let name = self.name.clone();
+        until(&format!("{name} answers at {url}"), || {
+            let ended = self.must_run();
+            async move {
+                if let Err(error) = ended {
+                    return Ok(Some(Err(error)));
+                }
+                reqwest::get(url).await?.error_for_status()?;
+                Ok(Some(Ok(())))
+            }
+        })
+        .await?
     }
 
     /// Asks it to end and waits until it has.

@@ -37,7 +37,7 @@ const PLAIN: Recipe =
     Recipe { name: "", version: "", module: "", programs: &[], staging: &[], variables: &[], added: &[], kept: &[] };
 
 /// Every recipe there is, the slowest first.
-pub const ALL: [&Recipe; 4] = [&KUBERNETES, &ARGO, &ETCD, &ALERTMANAGER];
+pub const ALL: [&Recipe; 5] = [&KUBERNETES, &ARGO, &KWOK, &ETCD, &ALERTMANAGER];
 
 /// The control plane, the kubelet, kube-proxy and kubectl. Most of their packages are shared, so the first takes longest.
 pub static KUBERNETES: Recipe = Recipe {
@@ -118,5 +118,15 @@ pub static ALERTMANAGER: Recipe = Recipe {
     module: "github.com/prometheus/alertmanager",
     programs: &[("alertmanager", "cmd/alertmanager")],
     variables: &["github.com/prometheus/common/version.Version={version}"],
+    ..PLAIN
+};
+
+/// Nodes without machines: it keeps their status and their leases as a kubelet would, for thousands of them.
+pub static KWOK: Recipe = Recipe {
+    name: "kwok",
+    version: "0.7.0",
+    module: "sigs.k8s.io/kwok",
+    programs: &[("kwok", "cmd/kwok")],
+    variables: &["sigs.k8s.io/kwok/pkg/consts.Version=v{version}"],
     ..PLAIN
 };

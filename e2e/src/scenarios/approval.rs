@@ -1,17 +1,15 @@
 //! Approvals are honest: under the policy of manifest/deploy a person writes no name but their own, and only with the
 //! verb `approve`; and what has nothing to do with approvals is let through as always.
 
-use std::path::PathBuf;
-
 use aegis_crds::names::{GUARD_NAME, REJECTION_ANNOTATION};
 use aegis_crds::{AegisAlert, AegisGuard};
 use anyhow::{Context as _, bail, ensure};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Scenario;
-use crate::aegis::{Aegis, plugin, repository};
+use crate::aegis::{Aegis, repository};
 use crate::cluster::Cluster;
 use crate::wait::until;
 
@@ -52,20 +50,19 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         ("cyd", "--role=changes-alerts"),
         ("dan", "--clusterrole=aegis-operator"),
     ] {
-        let name = format!("--user={user}");
-        cluster.kubectl(&["create", "rolebinding", user, role, &name, "-n", NAMESPACE]).await?;
+        aegis.person(user)?.is_given(role).await?;
     }
     let trial = format!("aegis.io/approval={DIGEST} by cyd");
     until("the policy is in force", || async {
-        let tried = kubectl(cluster, "cyd", &["annotate", "aegisalert", "held", &trial, "--dry-run=server"]).await;
-        Ok(tried.is_err().then_some(()))
+        let words = ["annotate", "aegisalert", "held", &trial, "--dry-run=server"];
+        Ok(aegis.person("cyd")?.kubectl(&words).await.is_err().then_some(()))
     })
     .await?;
     judged_well(cluster).await?;
-    who_writes(cluster).await?;
-    created(cluster).await?;
-    status(cluster).await?;
-    by_the_plugin(cluster).await?;
+    who_writes(&aegis).await?;
+    created(&aegis).await?;
+    status(&aegis).await?;
+    by_the_plugin(&aegis).await?;
     aegis.delete().await
 }
 
@@ -82,7 +79,7 @@ async fn judged_well(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// What each person may write, one after the other on the same alert.
-async fn who_writes(cluster: &Cluster) -> anyhow::Result<()> {
+async fn who_writes(aegis: &Aegis<'_>) -> anyhow::Result<()> {
     const LACKS: &str = "lacks the verb approve on aegisalerts.aegis.io in namespace \"approval\"";
     let by = |annotation: &str, words: &str| format!("aegis.io/{annotation}={DIGEST} by {words}");
     let cases: [(&str, &str, String, Option<&str>); 22] = [
@@ -111,7 +108,7 @@ async fn who_writes(cluster: &Cluster) -> anyhow::Result<()> {
     ];
     for (why, user, annotation, refused) in cases {
         let words = ["annotate", "--overwrite", "aegisalert", "held", &annotation];
-        let told = kubectl(cluster, user, &words).await;
+        let told = aegis.person(user)?.kubectl(&words).await;
         match (told, refused) {
             (Ok(_), None) => {}
             (Ok(_), Some(_)) => bail!("{why}: {user} was let write {annotation}"),
@@ -123,12 +120,13 @@ async fn who_writes(cluster: &Cluster) -> anyhow::Result<()> {
             }
         }
     }
-    kubectl(cluster, "cyd", &["label", "aegisalert", "held", "team=gpu"]).await.context("a label was refused")?;
+    let words = ["label", "aegisalert", "held", "team=gpu"];
+    aegis.person("cyd")?.kubectl(&words).await.context("a label was refused")?;
     Ok(())
 }
 
 /// An alert that comes with an approval is no way around it.
-async fn created(cluster: &Cluster) -> anyhow::Result<()> {
+async fn created(aegis: &Aegis<'_>) -> anyhow::Result<()> {
     for (name, annotation, refused) in [
         ("approved", json!({"aegis.io/approval": format!("{DIGEST} by ann")}), true),
         ("plain", json!({"why": "trial"}), false),
@@ -138,16 +136,17 @@ async fn created(cluster: &Cluster) -> anyhow::Result<()> {
             "metadata": {"name": name, "annotations": annotation},
             "spec": {"type": "Held", "status": "Firing", "involvedObject": {"kind": "Node", "name": "node1"}},
         });
-        let file = cluster.machine.folder().join("approval-alert.json");
+        let file = aegis.cluster().machine.folder().join("approval-alert.json");
         std::fs::write(&file, alert.to_string())?;
-        let made = kubectl(cluster, "cyd", &["create", "-f", &file.display().to_string()]).await;
+        let made = aegis.person("cyd")?.kubectl(&["create", "-f", &file.display().to_string()]).await;
         ensure!(made.is_err() == refused, "the alert {name} was answered with {made:?}");
     }
     Ok(())
 }
 
 /// The controller's writes of the status are not looked at, and carry no approval in.
-async fn status(cluster: &Cluster) -> anyhow::Result<()> {
+async fn status(aegis: &Aegis<'_>) -> anyhow::Result<()> {
+    let cluster = aegis.cluster();
     let alerts: Api<AegisAlert> = Api::namespaced(cluster.client_of_account(NAMESPACE, "aegis").await?, NAMESPACE);
     let patch = json!({
         "metadata": {"annotations": {"aegis.io/approval": format!("{DIGEST} by ann")}},
@@ -155,15 +154,15 @@ async fn status(cluster: &Cluster) -> anyhow::Result<()> {
     });
     alerts.patch_status("held", &PatchParams::default(), &Patch::Merge(patch)).await?;
     let words = ["get", "aegisalert", "held", "-o", "jsonpath={.status.count} {.metadata.annotations}"];
-    let told = kubectl(cluster, "ann", &words).await?;
+    let told = aegis.person("ann")?.kubectl(&words).await?;
     ensure!(told.starts_with("7 ") && !told.contains("aegis.io/approval\""), "the alert shows {told}");
     Ok(())
 }
 
 /// The plugin writes what the policy lets through, and tells who may not which verb is missing. The operator may pause,
 /// which the approver may not.
-async fn by_the_plugin(cluster: &Cluster) -> anyhow::Result<()> {
-    let alerts: Api<AegisAlert> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+async fn by_the_plugin(aegis: &Aegis<'_>) -> anyhow::Result<()> {
+    let alerts = aegis.alerts();
     let verdict = json!({"reason": "NeedsApproval", "message": "a person has to approve it", "plan": DIGEST});
     let patch = Patch::Merge(json!({"status": {"verdict": verdict}}));
     alerts.patch_status("held", &PatchParams::default(), &patch).await?;
@@ -179,69 +178,15 @@ async fn by_the_plugin(cluster: &Cluster) -> anyhow::Result<()> {
         ("dan", &["resume", "node/node1"], 0, "node/node1 resumed"),
     ];
     for (user, words, code, part) in cases {
-        let (ended, told) = run_plugin(cluster, user, NAMESPACE, words).await?;
+        let (ended, told) = aegis.person(user)?.tries(words).await?;
         ensure!(ended == Some(code), "{user} {words:?} ends with {ended:?}: {told}");
         ensure!(told.contains(part), "{user} {words:?} is told {told}, which lacks {part:?}");
     }
-    let guard: Api<AegisGuard> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let guard: Api<AegisGuard> = Api::namespaced(aegis.cluster().client.clone(), NAMESPACE);
     let guard = guard.get(GUARD_NAME).await?;
     ensure!(guard.spec.pauses.is_empty() && guard.spec.resumed.contains_key("node/node1"), "the guard is {guard:?}");
     let alert = alerts.get("held").await?;
     let rejection = alert.annotations().get(REJECTION_ANNOTATION).map(String::as_str).unwrap_or_default();
     ensure!(rejection == format!("{DIGEST} by ben: no: not now"), "the rejection reads {rejection:?}");
     Ok(())
-}
-
-/// Runs the plugin in a namespace as that user: its exit code, and all that it said.
-async fn run_plugin(
-    cluster: &Cluster,
-    user: &str,
-    namespace: &str,
-    words: &[&str],
-) -> anyhow::Result<(Option<i32>, String)> {
-    let kubeconfig = if user == "admin" { cluster.kubeconfig() } else { as_user(cluster, user)? };
-    let mut command = tokio::process::Command::new(plugin()?);
-    command.args(words).args(["-n", namespace, "--kubeconfig"]).arg(kubeconfig);
-    let done = command.kill_on_drop(true).output().await?;
-    let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-    Ok((done.status.code(), told))
-}
-
-/// The same, where it must succeed.
-pub(super) async fn by_plugin(
-    cluster: &Cluster,
-    user: &str,
-    namespace: &str,
-    words: &[&str],
-) -> anyhow::Result<String> {
-    let (ended, told) = run_plugin(cluster, user, namespace, words).await?;
-    ensure!(ended == Some(0), "{user} {words:?} ends with {ended:?}: {told}");
-    Ok(told)
-}
-
-/// The administrator's kubeconfig with another user in its place.
-fn as_user(cluster: &Cluster, user: &str) -> anyhow::Result<PathBuf> {
-    let mut kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(cluster.kubeconfig())?)?;
-    let login =
-        kubeconfig.pointer_mut("/users/0/user").and_then(Value::as_object_mut).context("nobody's kubeconfig")?;
-    login.insert("as".to_owned(), json!(user));
-    let file = cluster.machine.folder().join(format!("as-{user}.kubeconfig"));
-    std::fs::write(&file, kubeconfig.to_string())?;
-    Ok(file)
-}
-
-/// Runs kubectl in the namespace as that user; the administrator is nobody else.
-async fn kubectl(cluster: &Cluster, user: &str, words: &[&str]) -> anyhow::Result<String> {
-    kubectl_in(cluster, NAMESPACE, user, words).await
-}
-
-/// The same in another namespace.
-pub(super) async fn kubectl_in(
-    cluster: &Cluster,
-    namespace: &str,
-    user: &str,
-    words: &[&str],
-) -> anyhow::Result<String> {
-    let user: &[&str] = if user == "admin" { &[] } else { &["--as", user] };
-    cluster.kubectl(&[words, &["-n", namespace], user].concat()).await
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use kube::ResourceExt as _;
 
 use super::Scenario;
-use crate::aegis::{Aegis, Controller, repository};
+use crate::aegis::{Aegis, repository};
 use crate::cluster::Cluster;
 use crate::sender::{Incident, Sender};
 use crate::wait::until;
@@ -37,12 +37,12 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         alerts.push(aegis.stored(&incident.fingerprint).await?.name_any());
     }
 
-    let definitions = repository("manifest/install").display().to_string();
-    let refused = without(cluster, &definitions, &sender, &controller, &during).await;
-    // Whatever came of it, the next scenario finds the definitions again.
-    cluster.kubectl(&["apply", "-f", &definitions]).await?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "-f", &definitions]).await?;
-    refused?;
+    let definitions = Definitions::remove(cluster).await?;
+    for _ in 0..3 {
+        let taken = sender.try_to_fire(&controller, &during).await?;
+        ensure!(!taken, "an alert was acknowledged that nobody could store");
+    }
+    definitions.restore().await?;
     cluster.apply(NAMESPACE, super::WAIT).await?;
     sender.fire(&[&controller], &during).await?;
     let alert = aegis.until_repaired(&during.fingerprint).await?;
@@ -63,18 +63,37 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     aegis.uninstall(controller).await
 }
 
-/// Removes the definitions; from then on nothing can be stored.
-async fn without(
-    cluster: &Cluster,
-    definitions: &str,
-    sender: &Sender,
-    controller: &Controller,
-    incident: &Incident,
-) -> anyhow::Result<()> {
-    cluster.kubectl(&["delete", "--wait", "-f", definitions]).await.context("the definitions could not be removed")?;
-    for _ in 0..3 {
-        let taken = sender.try_to_fire(controller, incident).await?;
-        ensure!(!taken, "an alert was acknowledged that nobody could store");
+/// The definitions, removed: nothing can be stored. Whatever comes of it, also Ctrl-C, the next scenario finds them again.
+struct Definitions<'a> {
+    cluster: &'a Cluster,
+    folder: String,
+    back: bool,
+}
+
+impl<'a> Definitions<'a> {
+    async fn remove(cluster: &'a Cluster) -> anyhow::Result<Self> {
+        let folder = repository("manifest/install").display().to_string();
+        let removed = Self { cluster, folder, back: false };
+        let words = ["delete", "--wait", "-f", &removed.folder];
+        cluster.kubectl(&words).await.context("the definitions could not be removed")?;
+        Ok(removed)
     }
-    Ok(())
+
+    async fn restore(mut self) -> anyhow::Result<()> {
+        self.cluster.kubectl(&["apply", "-f", &self.folder]).await?;
+        self.back = true;
+        self.cluster.kubectl(&["wait", "--for=condition=Established", "-f", &self.folder]).await.map(drop)
+    }
+}
+
+impl Drop for Definitions<'_> {
+    fn drop(&mut self) {
+        if !self.back {
+            let mut again = self.cluster.kubectl_command().into_std();
+            match again.args(["apply", "-f", &self.folder]).status() {
+                Ok(status) if status.success() => {}
+                other => eprintln!("could not restore the definitions: {other:?}"),
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod alertmanager_answers;
 mod alertmanager_cluster;
 mod approval;
+mod approval_counts;
 mod contract;
 mod custom_json;
 mod definitions_removed;
@@ -11,6 +12,9 @@ mod etcd_outage;
 mod faults;
 mod frozen_leader;
 mod guard;
+mod guard_breaker;
+mod guard_retries;
+mod guard_windows;
 mod injection;
 mod install;
 mod job_without_argo;
@@ -21,6 +25,7 @@ mod roles;
 mod seed_loop;
 mod sops;
 mod squatted_names;
+mod undo;
 mod upgrade;
 mod workflow_deleted;
 
@@ -50,7 +55,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 23] = [
+pub static ALL: [Scenario; 28] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -66,8 +71,13 @@ pub static ALL: [Scenario; 23] = [
     kubectl::SCENARIO,
     custom_json::SCENARIO,
     job_without_argo::SCENARIO,
-    approval::SCENARIO,
     guard::SCENARIO,
+    guard_windows::SCENARIO,
+    guard_retries::SCENARIO,
+    guard_breaker::SCENARIO,
+    approval::SCENARIO,
+    approval_counts::SCENARIO,
+    undo::SCENARIO,
     sops::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,

@@ -8,9 +8,9 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::Scenario;
-use super::approval::{by_plugin, kubectl_in};
 use crate::aegis::{Aegis, repository};
 use crate::cluster::Cluster;
+use crate::person::{ADMIN, Person};
 use crate::wait::until;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -67,7 +67,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 async fn show(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<()> {
-    by_plugin(cluster, "admin", NAMESPACE, &["sop", "install", "cordon", "uncordon", "drain", "restart-pod"]).await?;
+    aegis.admin()?.aegis(&["sop", "install", "cordon", "uncordon", "drain", "restart-pod"]).await?;
     node(cluster, aegis).await.context("cordon and uncordon")?;
     honest(cluster).await.context("requests")?;
     pod(cluster).await.context("restart-pod")?;
@@ -76,9 +76,8 @@ async fn show(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<()> {
 
 /// Asks for something as dan and waits for its end.
 async fn ask(cluster: &Cluster, words: &[&str]) -> anyhow::Result<()> {
-    by_plugin(cluster, "dan", NAMESPACE, &[words, &["--reason", "a trial", "--wait", "--timeout", "3m"]].concat())
-        .await
-        .map(drop)
+    let words = [words, &["--reason", "a trial", "--wait", "--timeout", "3m"]].concat();
+    Person::new(cluster, NAMESPACE, "dan")?.aegis(&words).await.map(drop)
 }
 
 async fn node(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<()> {
@@ -119,19 +118,17 @@ async fn honest(cluster: &Cluster) -> anyhow::Result<()> {
     let create = ["create", "--dry-run=server", "-f", &file.display().to_string()].map(str::to_owned);
     let create: Vec<&str> = create.iter().map(String::as_str).collect();
     std::fs::write(&file, cases[0].1.to_string())?;
-    until("the policy is in force", || async {
-        Ok(kubectl_in(cluster, NAMESPACE, "dan", &create).await.is_err().then_some(()))
-    })
-    .await?;
+    let (dan, admin) = (Person::new(cluster, NAMESPACE, "dan")?, Person::new(cluster, NAMESPACE, ADMIN)?);
+    until("the policy is in force", || async { Ok(dan.kubectl(&create).await.is_err().then_some(())) }).await?;
     for (why, alert, refused) in &cases {
         std::fs::write(&file, alert.to_string())?;
-        match (kubectl_in(cluster, NAMESPACE, "dan", &create).await, refused) {
+        match (dan.kubectl(&create).await, refused) {
             (Ok(_), None) => {}
             (Err(error), Some(part)) if error.to_string().contains(part) => {}
             (told, _) => anyhow::bail!("{why}: {told:?}"),
         }
     }
-    kubectl_in(cluster, NAMESPACE, "dan", &["create", "-f", &file.display().to_string()]).await?;
+    dan.kubectl(&["create", "-f", &file.display().to_string()]).await?;
     for patch in [
         json!({"metadata": {"annotations": {"aegis.io/request": "ann: why"}}}),
         json!({"metadata": {"annotations": {"aegis.io/request": null}}}),
@@ -140,11 +137,11 @@ async fn honest(cluster: &Cluster) -> anyhow::Result<()> {
     ] {
         let patch = patch.to_string();
         let words = ["patch", "aegisalert", "asked", "--type=merge", "-p", &patch];
-        let told = kubectl_in(cluster, NAMESPACE, "admin", &words).await;
+        let told = admin.kubectl(&words).await;
         let refused = told.as_ref().is_err_and(|error| error.to_string().contains("stays as it was asked for"));
         ensure!(refused, "{patch} was answered with {told:?}");
     }
-    kubectl_in(cluster, NAMESPACE, "admin", &["label", "aegisalert", "asked", "team=gpu"]).await.map(drop)
+    admin.kubectl(&["label", "aegisalert", "asked", "team=gpu"]).await.map(drop)
 }
 
 async fn pod(cluster: &Cluster) -> anyhow::Result<()> {
