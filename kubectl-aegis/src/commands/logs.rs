@@ -72,7 +72,7 @@ impl Logs {
         let several = steps.len() > 1;
         for step in &steps {
             let lines = self.lines(&client, namespace, step, several, false).await?;
-            lines.for_each(|line| future::ready(output::line(&line))).await;
+            lines.for_each(print).await;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Logs {
                 match self.lines(client, namespace, &step, true, true).await {
                     Ok(lines) => {
                         followed.insert(pod);
-                        tasks.spawn(lines.for_each(|line| future::ready(output::line(&line))));
+                        tasks.spawn(lines.for_each(print));
                     }
                     // Its container has not begun yet.
                     Err(failure) if failure.kind() == Kind::Usage => {}
@@ -150,6 +150,11 @@ impl Logs {
         let name = if with_name { format!("[{}] ", step.name) } else { String::new() };
         Ok(reader.lines().filter_map(move |line| future::ready(line.ok().map(|line| format!("{name}{line}")))))
     }
+}
+
+/// Prints a line of a log.
+async fn print(line: String) {
+    output::line(&line);
 }
 
 /// Whether a Workflow or Job has ended.

@@ -5,7 +5,6 @@ mod line;
 mod live;
 mod shell;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command as Process, ExitCode};
 
@@ -118,7 +117,7 @@ fn executable(_: &std::path::Path) -> std::io::Result<()> {
 /// The words of a line that a shell asks about, if that is what this call is.
 pub(crate) fn asked() -> Option<Vec<String>> {
     let mut words = std::env::args_os().skip(1);
-    if words.next()? != OsString::from(ASK) {
+    if words.next()? != ASK {
         return None;
     }
     Some(words.map(|word| word.to_string_lossy().into_owned()).collect())
