@@ -31,6 +31,10 @@ const PACE: Duration = Duration::from_millis(20);
 const TRIES: usize = 16;
 /// Changes of nodes come in swarms.
 const SWARM: Duration = Duration::from_millis(50);
+/// How soon those in line are looked at again after the book could not be read or written.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Clocks can be set, and timers do not count suspended time: nothing waits for longer than this without a look.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Why a place was not taken.
 #[derive(Debug)]
@@ -209,11 +213,13 @@ impl Desk {
         let work = async {
             let mut asks = Vec::new();
             let mut next = Instant::now();
+            let mut due: Option<Duration> = None;
             loop {
                 tokio::select! {
                     biased;
                     some = received.recv_many(&mut asks, AT_ONCE) => if some == 0 { return },
                     () = self.again.notified() => {}
+                    () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {}
                 }
                 tokio::time::sleep_until(next).await;
                 while asks.len() < AT_ONCE
@@ -222,14 +228,15 @@ impl Desk {
                     asks.push(ask);
                 }
                 next = Instant::now() + PACE;
-                self.round(lead, queue, std::mem::take(&mut asks)).await;
+                due = self.round(lead, queue, std::mem::take(&mut asks)).await;
             }
         };
         tokio::join!(watch, work);
     }
 
-    /// One write for all who ask, and a look at who in line finds room now.
-    async fn round(&self, lead: &Lead, queue: &Queue<Key>, asks: Vec<Ask>) {
+    /// One write for all who ask, and a look at who in line finds room now. Says how soon to look at them again even if
+    /// nothing happens.
+    async fn round(&self, lead: &Lead, queue: &Queue<Key>, asks: Vec<Ask>) -> Option<Duration> {
         let mut claims = Vec::new();
         for ask in &asks {
             if let What::Claim(request) = &ask.what {
@@ -288,9 +295,13 @@ impl Desk {
             // Whoever asked may have been stopped.
             let _ = ask.answer.send(answer);
         }
-        for key in outcome.map(|round| round.wake).unwrap_or_default().into_iter().chain(freed) {
+        // What could not be written now is worth another look soon, also for those who did not ask.
+        let Ok(round) = outcome else { return Some(AFTER_FAILURE) };
+        for key in round.wake.into_iter().chain(freed) {
             queue.push(key, Lane::Again);
         }
+        let wait = Duration::try_from(round.again?.duration_since(lead.context.clock.now())).unwrap_or_default();
+        Some(wait.clamp(SWARM, LONGEST_WAIT))
     }
 
     /// What the book should be once all who ask are served.

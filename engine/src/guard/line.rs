@@ -48,6 +48,9 @@ pub struct Round<K> {
     pub wake: Vec<K>,
     /// Whether somebody was refused because too many began lately.
     pub too_many: bool,
+    /// When somebody in line may find room though nothing changes: at the end of a pause, a window, a wait, or of the
+    /// breaker's time. What held them when they joined may have been something else.
+    pub again: Option<Timestamp>,
 }
 
 /// What one that asked gets.
@@ -139,6 +142,7 @@ impl<K: Clone + Eq + Hash> Line<K> {
         let mut answers = vec![Answer::Refused; asking.len()];
         let (mut wake, mut refused) = (Vec::new(), Vec::new());
         let mut too_many = false;
+        let mut again: Option<Timestamp> = None;
         let mut book = Book::clone(&guard.book);
         // The book as it would be if those in line had taken what is kept for them.
         let mut kept = guard.clone();
@@ -169,7 +173,11 @@ impl<K: Clone + Eq + Hash> Line<K> {
                     too_many |= refusal.reason == Reason::BreakerOpen;
                     refused.push(request);
                 }
-                (Err(refusal), Some(_)) => too_many |= refusal.reason == Reason::BreakerOpen,
+                (Err(refusal), Some(_)) => {
+                    too_many |= refusal.reason == Reason::BreakerOpen;
+                    let next = refusal.next_try.filter(|next| *next > now);
+                    again = again.into_iter().chain(next).min();
+                }
             }
         }
         if !wake.is_empty() {
@@ -178,7 +186,7 @@ impl<K: Clone + Eq + Hash> Line<K> {
                 set(&mut answers, &asks, request, Answer::OthersFirst);
             }
         }
-        Round { book, answers, wake, too_many }
+        Round { book, answers, wake, too_many, again }
     }
 
     /// Those who ask, and each queue of those who wait and do not ask, every one in the order of its ranks.

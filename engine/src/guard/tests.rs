@@ -510,6 +510,17 @@ fn room_goes_to_the_gravest_and_then_to_those_who_waited_longest() {
 }
 
 #[test]
+fn whoever_waited_for_room_is_looked_at_again_when_what_holds_it_by_then_ends_by_itself() {
+    let until = noon() + minutes(5);
+    let paused = guard(&spec(json!({"pauses": [{"target": "all", "until": until}]})), &[]);
+    let mut line = Line::default();
+    line.wait("waits", ranked("waits", "critical", 60));
+    assert_eq!(line.round(&paused, &[], noon()).again, Some(until));
+    assert_eq!(line.round(&paused, &[], until).wake, ["waits"]);
+    assert_eq!(line.round(&paused, &[], until).again, None);
+}
+
+#[test]
 fn room_that_nobody_before_it_can_use_is_not_kept_from_it() {
     let guard = guard(&spec(json!({"pauses": [{"target": "pod/ns/paused"}]})), &[]);
     let mut line = Line::default();

@@ -4,6 +4,7 @@ mod cluster;
 mod due;
 mod explain;
 mod follow;
+mod guarded;
 mod life;
 mod over;
 mod properties;
