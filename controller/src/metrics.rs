@@ -1,5 +1,6 @@
 //! Metrics for Prometheus. Labels have few values, all from code: no name, type or text of an alert is among them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,29 @@ struct All {
     restarts: Family<KindLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
     leader: Gauge,
+    places: Gauge,
+    places_of_rule: Family<RuleLabel, Gauge>,
+    places_limit: Gauge,
+    breaker_open: Gauge,
+    paused: Gauge,
+    waiting: Family<ReasonLabel, Gauge>,
+}
+
+/// How the guard stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardReading {
+    /// Places that are taken, recovery apart.
+    pub places: usize,
+    /// The same of each rule, as namespace/name.
+    pub places_of_rule: BTreeMap<String, usize>,
+    /// How many may be.
+    pub limit: usize,
+    /// Whether the breaker is open.
+    pub breaker_open: bool,
+    /// Whether anything is paused.
+    pub paused: bool,
+    /// How many alerts wait, by reason.
+    pub waiting: BTreeMap<&'static str, usize>,
 }
 
 type Word = &'static str;
@@ -67,6 +91,12 @@ struct OutcomeLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: Word,
+}
+
+/// Rules are few, and administrators name them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabel {
+    rule: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -136,6 +166,12 @@ impl Metrics {
                 "Requests to the API server; code 0: no answer, or none in time",
             ),
             leader: kept(&mut registry, "leader", "1 while this replica leads"),
+            places: kept(&mut registry, "guard_places", "Places that actions take, recovery apart"),
+            places_of_rule: kept(&mut registry, "guard_rule_places", "Places that actions of a rule take"),
+            places_limit: kept(&mut registry, "guard_places_limit", "Places that all actions together may take"),
+            breaker_open: kept(&mut registry, "guard_breaker_open", "1 while the breaker holds actions back"),
+            paused: kept(&mut registry, "guard_paused", "1 while anything is paused"),
+            waiting: kept(&mut registry, "alerts_waiting", "Alerts that wait to be acted on, by reason"),
             registry,
         };
         Self { all: Arc::new(all) }
@@ -209,6 +245,24 @@ impl Metrics {
         self.all.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
     }
 
+    /// How the guard stands, as the leader sees it; by default that of a replica that does not lead.
+    pub fn guard(&self, reading: &GuardReading) {
+        let GuardReading { places, places_of_rule, limit, breaker_open, paused, waiting } = reading;
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.all.places.set(number(*places));
+        self.all.places_limit.set(number(*limit));
+        self.all.breaker_open.set(i64::from(*breaker_open));
+        self.all.paused.set(i64::from(*paused));
+        self.all.places_of_rule.clear();
+        for (rule, count) in places_of_rule {
+            self.all.places_of_rule.get_or_create(&RuleLabel { rule: rule.clone() }).set(number(*count));
+        }
+        self.all.waiting.clear();
+        for (reason, count) in waiting {
+            self.all.waiting.get_or_create(&ReasonLabel { reason }).set(number(*count));
+        }
+    }
+
     /// Whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.all.leader.set(i64::from(leads));
@@ -244,6 +298,15 @@ mod tests {
         metrics.watch_restarted("AegisAlert");
         metrics.api_request("create", "aegisalerts", 201);
         metrics.leads(true);
+        metrics.guard(&GuardReading { places_of_rule: [("m/old".to_owned(), 1)].into(), ..GuardReading::default() });
+        metrics.guard(&GuardReading {
+            places: 2,
+            places_of_rule: [("m/r".to_owned(), 2)].into(),
+            limit: 30,
+            breaker_open: true,
+            paused: true,
+            waiting: [("Paused", 7)].into(),
+        });
         let page = metrics.text().unwrap();
         for line in [
             "aegis_alert_stage_seconds_bucket{le=\"0.005\",stage=\"Stored\"} 1",
@@ -260,9 +323,16 @@ mod tests {
             "aegis_watch_restarts_total{kind=\"AegisAlert\"} 1",
             "aegis_api_requests_total{verb=\"create\",resource=\"aegisalerts\",code=\"201\"} 1",
             "aegis_leader 1",
+            "aegis_guard_places 2",
+            "aegis_guard_rule_places{rule=\"m/r\"} 2",
+            "aegis_guard_places_limit 30",
+            "aegis_guard_breaker_open 1",
+            "aegis_guard_paused 1",
+            "aegis_alerts_waiting{reason=\"Paused\"} 7",
             "aegis_build_info{version=",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }
+        assert!(!page.contains("m/old"), "a rule that has no place any more is not told of");
     }
 }

@@ -236,7 +236,7 @@ pub struct Breaker {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retries {
-    /// The least time between the end of one action and the next, however it ended. Default none.
+    /// The least time between the end of one action and the next, however it ended; "0s" is none. Default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_duration")]
     pub cooldown: Option<String>,

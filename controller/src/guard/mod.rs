@@ -3,6 +3,7 @@
 
 mod approvals;
 mod desk;
+mod gauges;
 mod give_back;
 mod last_look;
 mod view;
@@ -17,12 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Key, Objects};
 use crate::context::Lead;
+use crate::metrics::GuardReading;
 use crate::queue::Queue;
 
 /// All nodes.
 pub type Nodes = Objects<k8s_openapi::api::core::v1::Node>;
 
-/// Keeps the book and the line of those who wait, until `stop`.
+/// Keeps the book, the line of those who wait, and the numbers that tell of them, until `stop`.
 pub async fn keep(lead: &Lead, queue: &Queue<Key>, stop: &CancellationToken) {
-    stop.run_until_cancelled(async { tokio::join!(lead.view.follow_nodes(), lead.desk.serve(lead, queue)) }).await;
+    let kept = async { tokio::join!(lead.view.follow_nodes(), lead.desk.serve(lead, queue), gauges::follow(lead)) };
+    stop.run_until_cancelled(kept).await;
+    // Whoever leads next tells.
+    lead.context.metrics.guard(&GuardReading::default());
 }

@@ -81,7 +81,11 @@ impl RuleRetries {
             flaws.push(SpecFlaw::new("spec.retries.wait", shown(written), expected));
         }
         Self {
-            cooldown: length(cooldown.as_deref(), "spec.retries.cooldown", flaws),
+            cooldown: match cooldown.as_deref() {
+                // A rule may do without the policy's.
+                Some("0s" | "0m" | "0h") => Some(SignedDuration::ZERO),
+                other => length(other, "spec.retries.cooldown", flaws),
+            },
             wait,
             longest_wait,
             attempts: in_range(*attempts, 1, 100, "spec.retries.attempts", flaws).map(count),
@@ -130,6 +134,16 @@ mod tests {
         assert_eq!(waits(written(Some("2h"), None)), (120, 120), "the policy's longest wait gives way");
         assert_eq!(waits(written(None, Some("30s"))), (0, 0), "the policy's wait gives way");
         assert_eq!(waits(written(Some("2m"), Some("3m"))), (2, 3));
+    }
+
+    #[test]
+    fn a_rule_may_do_without_the_policys_cool_down() {
+        let cooldown = |text: &str| {
+            let written = guard::Retries { cooldown: Some(text.into()), ..guard::Retries::default() };
+            let own = RuleRetries::compile(Some(&written), &mut Vec::new());
+            Retries { cooldown: mins(5), ..Retries::default() }.with(&own).cooldown
+        };
+        assert_eq!((cooldown("0s"), cooldown("1m")), (SignedDuration::ZERO, mins(1)));
     }
 
     #[test]
