@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aegis_controller::metrics::{Metrics, Stage};
+use aegis_controller::metrics::{GuardReading, Metrics, Stage};
 use aegis_engine::guard::Reason;
 use regex::Regex;
 use serde_json::Value;
@@ -29,6 +29,11 @@ fn told() -> BTreeMap<String, BTreeSet<String>> {
     metrics.cache_unreadable("AegisAlert", 1);
     metrics.watch_restarted("AegisAlert");
     metrics.api_request("get", "nodes", 200);
+    metrics.guard(&GuardReading {
+        places_of_rule: [("monitoring/rule".to_owned(), 1)].into(),
+        waiting: [("Paused", 1)].into(),
+        ..GuardReading::default()
+    });
     let sample = Regex::new(r"(?m)^(aegis_\w+)(?:\{([^}]*)\})?").unwrap();
     let label = Regex::new(r#"(\w+)=""#).unwrap();
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -94,7 +99,7 @@ fn every_query_asks_for_what_is_told_with_labels_that_it_has() {
 
 #[test]
 fn every_reason_that_a_query_names_is_one_that_is_given() {
-    let reasons = Regex::new(r#"aegis_alerts_held_total\{reason=~?"([^"]*)""#).unwrap();
+    let reasons = Regex::new(r#"aegis_alerts_(?:held_total|waiting)\{reason[=!]~?"([^"]*)""#).unwrap();
     let mut named = 0;
     for query in queries() {
         for found in reasons.captures_iter(&query) {
