@@ -1,4 +1,4 @@
-//! Metrics for Prometheus. Labels have few values, all from code: no name, type or text of an alert is among them.
+//! Metrics for Prometheus. Labels have few values, from code and, for places, the names of rules: nothing of an alert is in them.
 
 use std::collections::BTreeMap;
 use std::fmt;
