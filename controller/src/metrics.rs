@@ -1,4 +1,5 @@
-//! Metrics for Prometheus. Labels have few values, from code and, for places, the names of rules: nothing of an alert is in them.
+//! Metrics for Prometheus. Labels have few values, from code and, for places, the names of rules: nothing of an alert is
+//! in them.
 
 use std::collections::BTreeMap;
 use std::fmt;
