@@ -79,6 +79,12 @@ pub fn where_rule(objects: [Value; 2], field: &str, value: Value) -> [Value; 2] 
     [rule, template]
 }
 
+/// The rule of a recovery, which is for resolved alerts whose type matches, and its template.
+pub fn recovery(name: &str, type_: &str, manifest: &Value) -> [Value; 2] {
+    let resolved = where_rule(rule(name, type_, manifest), "recovery", json!(true));
+    where_rule(resolved, "alertConditions", json!([{"type": type_, "status": "Resolved"}]))
+}
+
 /// An object with another value in one of its fields.
 pub fn with(mut object: Value, field: &str, value: Value) -> Value {
     if let Some(fields) = object.as_object_mut() {

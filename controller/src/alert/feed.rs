@@ -61,12 +61,13 @@ fn lane(lead: &Lead, alert: &Key) -> Lane {
 
 /// Lets others work while very many are gone through: all of them, when a leader begins.
 #[derive(Default)]
-struct Pause {
+pub struct Pause {
     since: usize,
 }
 
 impl Pause {
-    async fn after_one(&mut self) {
+    /// One more has been gone through.
+    pub async fn after_one(&mut self) {
         self.since = (self.since + 1) % AT_ONCE;
         if self.since == 0 {
             tokio::task::yield_now().await;
@@ -220,7 +221,7 @@ async fn wake(lead: &Lead, queue: &Queue<Key>, happened: impl Fn(Reason) -> bool
 }
 
 /// What an alert waits for, as its status says.
-fn waits_for(alert: &Arc<AegisAlert>) -> Option<Reason> {
+pub fn waits_for(alert: &Arc<AegisAlert>) -> Option<Reason> {
     let verdict = alert.status.as_ref()?.verdict.as_ref()?;
     Reason::parse(&verdict.reason).filter(|reason| !reason.is_final())
 }

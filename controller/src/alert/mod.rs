@@ -31,6 +31,7 @@ use execute::Progress;
 use report::Told;
 
 pub use actions::{api as action_api, held};
+pub use feed::{Pause, waits_for};
 pub use gather::fresh;
 pub use memory::Memory;
 pub use stages::Stages;

@@ -307,7 +307,7 @@ impl Desk {
     /// What the book should be once all who ask are served.
     fn plan(&self, guard: &Guard, asks: &[Ask], claims: &[Request], lead: &Lead) -> Round<Key> {
         let now = lead.context.clock.now();
-        let policy = guard.policy().cloned().unwrap_or_default();
+        let policy = guard.policy.or_default();
         let mut book = Book::clone(&guard.book);
         for ask in asks {
             match &ask.what {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use aegis_crds::AegisAlert;
+use aegis_engine::guard::NodeFacts;
 use aegis_engine::guard::changes::Picture;
-use aegis_engine::guard::{NodeFacts, Policy};
 use aegis_engine::plan::{self, LastLook, Snapshot};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
@@ -50,9 +50,8 @@ pub async fn last_look(lead: &Lead, seen: &mut Snapshot, look: &LastLook) -> Res
     let Some((name, expected)) = &look.node else { return Ok(Seen::AsPlanned(None)) };
     let found = read_node(lead, name, expected.as_ref().map(|facts| facts.uid.as_str())).await?;
     let guard = lead.view.guard();
-    let policy = guard.policy().cloned().unwrap_or_default();
-    let facts = |node: &Node, policy: &Policy| NodeFacts::of(node, policy);
-    if found.as_ref().map(|node| facts(node, &policy)) != *expected {
+    let policy = guard.policy.or_default();
+    if found.as_ref().map(|node| NodeFacts::of(node, &policy)) != *expected {
         seen.guard = guard;
         return Ok(Seen::Otherwise);
     }

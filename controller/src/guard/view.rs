@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_crds::AegisGuard;
 use aegis_crds::names::GUARD_NAME;
-use aegis_engine::guard::{Approvals, Fleet, Guard, Policy, PolicyState};
+use aegis_engine::guard::{Approvals, Fleet, Guard, PolicyState};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo};
 use kube::ResourceExt;
 use tokio::sync::watch;
@@ -103,10 +103,7 @@ impl View {
     /// Whether the gates are shown the node as it is. To count a whole fleet anew takes a while.
     fn is_shown(&self, node: &Node) -> bool {
         let guard = self.guard();
-        match guard.policy() {
-            Some(policy) => guard.fleet.shows(node, policy),
-            None => guard.fleet.shows(node, &Policy::default()),
-        }
+        guard.fleet.shows(node, &guard.policy.or_default())
     }
 
     /// Takes in that there is no such node any more.

@@ -31,10 +31,8 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let aegis = Aegis::install(cluster, NAMESPACE).await?;
     let cordon = procedure::kubectl("kubectl cordon {{.node}}\n");
     let cordon = procedure::rule("cordon", "^NodeSick$", &cordon);
-    let uncordon = procedure::rule("uncordon", "^NodeSick$", &procedure::kubectl("kubectl uncordon {{.node}}\n"));
-    let uncordon = procedure::where_rule(uncordon, "recovery", json!(true));
-    let uncordon =
-        procedure::where_rule(uncordon, "alertConditions", json!([{"type": "^NodeSick$", "status": "Resolved"}]));
+    let uncordon = procedure::kubectl("kubectl uncordon {{.node}}\n");
+    let uncordon = procedure::recovery("uncordon", "^NodeSick$", &uncordon);
     cluster.apply(NAMESPACE, WAIT).await?;
     cluster.apply(NAMESPACE, &procedure::list(cordon.into_iter().chain(uncordon))).await?;
     aegis.policy(&json!({"breaker": {"actions": ACTIONS, "within": "10m", "calm": "1h"}})).await?;

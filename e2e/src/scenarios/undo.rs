@@ -37,9 +37,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let label = procedure::kubectl("kubectl label node {{.node}} --overwrite gpu=broken\n");
     let label = procedure::where_rule(procedure::rule("label", "^NodeOdd$", &label), "onCordoned", json!("Act"));
     let release = procedure::kubectl("kubectl uncordon {{.node}}\n");
-    let release = procedure::where_rule(procedure::rule("release", "^NodeBroken$", &release), "recovery", json!(true));
-    let resolved = json!([{"type": "^NodeBroken$", "status": "Resolved"}]);
-    let release = procedure::where_rule(release, "alertConditions", resolved);
+    let release = procedure::recovery("release", "^NodeBroken$", &release);
     cluster.apply(NAMESPACE, &procedure::list(isolate.into_iter().chain(label).chain(release))).await?;
     let nodes = SimulatedNodes::start(cluster, 3, |_| vec![("gpu", "ok".to_owned())]).await?;
     let controller = aegis.start(8080, &[]).await?;

@@ -113,6 +113,11 @@ impl Book {
         self.by_rule.get(rule).copied().unwrap_or_default()
     }
 
+    /// The same of each rule that has any.
+    pub fn unfinished_by_rule(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.by_rule.iter().map(|(rule, count)| (rule.as_str(), *count))
+    }
+
     /// The nodes under action, recovery apart.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.claims().filter(|claim| !claim.recovery).filter_map(|claim| claim.node.as_deref())

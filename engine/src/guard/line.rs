@@ -137,7 +137,7 @@ impl<K: Clone + Eq + Hash> Line<K> {
     /// Gives places to those who ask, in the order of their ranks, after keeping room for those in line who rank before
     /// them.
     pub fn round(&self, guard: &Guard, asking: &[Request], now: Timestamp) -> Round<K> {
-        let policy = guard.policy().cloned().unwrap_or_default();
+        let policy = guard.policy.or_default();
         let asks: HashMap<&Place, usize> = asking.iter().enumerate().map(|(at, one)| (&one.place, at)).collect();
         let mut answers = vec![Answer::Refused; asking.len()];
         let (mut wake, mut refused) = (Vec::new(), Vec::new());

@@ -90,15 +90,18 @@ impl Request {
 
     /// Its target, and its node as a target.
     pub fn targets(&self) -> Vec<String> {
-        let node = self.node.as_ref().map(|node| format!("node/{node}")).filter(|node| *node != self.target);
-        std::iter::once(self.target.clone()).chain(node).collect()
+        targets(&self.target, self.node.as_deref())
     }
 }
 
 /// What a claim works on: its target, and its node as a target.
 pub fn targets_of(claim: &Claim) -> Vec<String> {
-    let node = claim.node.as_ref().map(|node| format!("node/{node}")).filter(|node| *node != claim.target);
-    std::iter::once(claim.target.clone()).chain(node).collect()
+    targets(&claim.target, claim.node.as_deref())
+}
+
+fn targets(target: &str, node: Option<&str>) -> Vec<String> {
+    let node = node.map(|node| format!("node/{node}")).filter(|node| node != target);
+    std::iter::once(target.to_owned()).chain(node).collect()
 }
 
 /// What an action on this object acts on, and the node that it takes out. An alert about nothing in particular is a

@@ -84,12 +84,17 @@ impl Default for Guard {
 }
 
 impl PolicyState {
+    /// The policy in force; where there is none, the one of an AegisGuard that says nothing.
+    pub fn or_default(&self) -> Arc<Policy> {
+        match self {
+            Self::InForce(policy) => policy.clone(),
+            Self::Missing(_) => Arc::default(),
+        }
+    }
+
     /// The nodes, counted by the pools of the policy; by those of the default policy where there is none.
     pub fn fleet<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) -> Fleet {
-        match self {
-            Self::InForce(policy) => Fleet::of(nodes, policy),
-            Self::Missing(_) => Fleet::of(nodes, &Policy::default()),
-        }
+        Fleet::of(nodes, &self.or_default())
     }
 
     /// The policy of the AegisGuard: its spec, or the last one that could be used while the spec cannot. `None` is an

@@ -312,40 +312,7 @@ impl Reason {
 
     /// Whether the alert is never acted on again once this stands in its status.
     pub fn is_final(self) -> bool {
-        match self {
-            Self::Resolved | Self::NoRuleForResolved | Self::Superseded | Self::NewerIncident | Self::Duplicate => true,
-            Self::NoRule
-            | Self::BrokenRule
-            | Self::NoTemplate
-            | Self::BadTemplate
-            | Self::BadAlert
-            | Self::OptedOut
-            | Self::Stale
-            | Self::EarlierAction
-            | Self::OldController
-            | Self::Paused
-            | Self::Frozen
-            | Self::OutsideWindow
-            | Self::TargetBusy
-            | Self::Cordoned
-            | Self::NotOurs
-            | Self::CoolingDown
-            | Self::NeedsPerson
-            | Self::BudgetFull
-            | Self::TooManyNodesOut
-            | Self::BreakerOpen
-            | Self::NeedsApproval
-            | Self::Declined
-            | Self::NoPolicy
-            | Self::TargetGone
-            | Self::Observed
-            | Self::TestAlert
-            | Self::DryRun
-            | Self::ExecutorMissing
-            | Self::Rejected
-            | Self::Forbidden
-            | Self::CreateFailed => false,
-        }
+        self == Self::NoRuleForResolved || self.trigger_status() == TriggerStatus::Withdrawn
     }
 }
 
