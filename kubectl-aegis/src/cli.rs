@@ -55,6 +55,9 @@ pub(crate) enum Command {
     Cordon(sop::short::Cordon),
     Uncordon(sop::short::Uncordon),
     Guard(commands::guard::Guard),
+    Install(commands::install::Install),
+    Upgrade(commands::install::Upgrade),
+    Uninstall(commands::uninstall::Uninstall),
     /// Make container images without Docker
     #[command(subcommand)]
     Image(commands::image::Image),

@@ -88,11 +88,9 @@ impl Failure {
     /// installed.
     pub(crate) fn of_aegis_call(doing: impl Into<String>, error: kube::Error) -> Self {
         match &error {
-            kube::Error::Api(status) if is_unknown_kind(status) => {
-                Self::new(Kind::NotInstalled, doing).because(error).hint(
-                    "the cluster does not know Aegis: an administrator installs it with `kubectl apply -f manifest/install/`",
-                )
-            }
+            kube::Error::Api(status) if is_unknown_kind(status) => Self::new(Kind::NotInstalled, doing)
+                .because(error)
+                .hint("the cluster does not know Aegis: an administrator installs it with `kubectl aegis install`"),
             _ => Self::of_call(doing, error),
         }
     }

@@ -144,5 +144,5 @@ fn is_missing_namespace(status: &Status) -> bool {
 fn not_installed(status: Box<Status>) -> Failure {
     Failure::new(Kind::NotInstalled, "the cluster does not know AegisGuard, the kind of object that pauses stand in")
         .because(kube::Error::Api(status))
-        .hint("an administrator installs it: kubectl apply -f manifest/install/aegisguards.yaml")
+        .hint("an administrator installs it: kubectl aegis install")
 }

@@ -1,6 +1,7 @@
 //! `kubectl aegis`: the plugin. Under the name `kubectl` the same binary answers for the few verbs that a
 //! procedure's container needs (see [`standin`]).
 
+mod apply;
 mod cli;
 mod cluster;
 mod commands;
@@ -8,6 +9,7 @@ mod dry_run;
 mod failure;
 mod fetch;
 mod guard;
+mod install;
 mod jsonpath;
 mod local;
 mod manifests;

@@ -155,7 +155,7 @@ async fn an_alert_that_waits_for_no_person_is_refused_with_how_it_stands() {
     assert!(code == 5 && told.contains("there is no alert b in monitoring"), "{code} {told}");
     let bare = Sandbox::start(Options { namespaces: vec!["monitoring".into()], ..Options::default() }).await.unwrap();
     let (code, told) = in_the_sandbox(&bare, &["approve", "a"]).await;
-    assert!(code == 7 && told.contains("kubectl apply -f manifest/install/"), "{code} {told}");
+    assert!(code == 7 && told.contains("kubectl aegis install"), "{code} {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

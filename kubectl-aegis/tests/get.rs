@@ -235,7 +235,7 @@ async fn how_it_fails_can_be_told_by_a_script() {
     let bare = Sandbox::start(Options { namespaces: vec!["monitoring".into()], argo: false, ..Options::default() });
     let bare = bare.await.unwrap();
     let (code, told) = in_the_sandbox(&bare, &["get", "alerts"]).await;
-    assert!(code == 7 && told.contains("kubectl apply -f manifest/install/"), "{code} {told}");
+    assert!(code == 7 && told.contains("kubectl aegis install"), "{code} {told}");
     let (code, told) = in_the_sandbox(&bare, &["get", "workflows"]).await;
     assert!(code == 0 && told.contains("no workflows in monitoring"), "a cluster without Argo has none: {code} {told}");
     let (code, told) = in_the_sandbox(&bare, &["get", "nodes"]).await;

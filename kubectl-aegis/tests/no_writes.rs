@@ -65,6 +65,9 @@ const WRITES: &[(&str, &[&str])] = &[
     ("approve", &["approve waiting --reason x"]),
     ("reject", &["reject waiting"]),
     ("undo", &["undo node/n1"]),
+    ("install", &["install --replicas 3 --force-conflicts", "install --image x --force-conflicts -o yaml"]),
+    ("upgrade", &["upgrade --replicas 3 --force-conflicts"]),
+    ("uninstall", &["uninstall", "uninstall --delete-data --release"]),
     ("sop install", &["sop install drop-caches", "sop install cordon uncordon"]),
     ("sop run", &["sop run cordon --node n2 --reason x"]),
     ("cordon", &["cordon node/n2 --reason x"]),
@@ -110,6 +113,15 @@ async fn world() -> Sandbox {
         "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}},
     });
     stored(&sandbox, "/apis/batch/v1/namespaces/monitoring/jobs", job).await;
+    let labels = json!({"app.kubernetes.io/name": "aegis"});
+    let controller = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "aegis", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "aegis", "image": "x"}]}},
+        },
+    });
+    stored(&sandbox, "/apis/apps/v1/namespaces/monitoring/deployments", controller).await;
     let Told { code, out, err } = told_by(&sandbox, &["sop", "install", "cordon", "uncordon"]).await;
     assert_eq!(code, 0, "{out}{err}");
     let guard = json!({
@@ -134,8 +146,17 @@ async fn state(sandbox: &Sandbox) -> BTreeMap<String, String> {
     let mut state = BTreeMap::new();
     let aegis = ["aegisalerts", "aegisalertopsrules", "aegisopstemplates", "aegisguards"];
     let aegis = aegis.iter().map(|plural| format!("/apis/aegis.io/v1alpha1/{plural}"));
-    let others = ["/api/v1/nodes", "/api/v1/configmaps", "/api/v1/pods", "/apis/batch/v1/jobs"].map(str::to_owned);
-    for path in aegis.chain(others) {
+    let others = [
+        "/api/v1/nodes",
+        "/api/v1/configmaps",
+        "/api/v1/pods",
+        "/api/v1/serviceaccounts",
+        "/apis/apps/v1/deployments",
+        "/apis/batch/v1/jobs",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    ];
+    for path in aegis.chain(others.map(str::to_owned)) {
         let list: Value = client.request(http::Request::get(&path).body(Vec::new()).unwrap()).await.unwrap();
         for item in list["items"].as_array().unwrap() {
             let name = item["metadata"]["name"].as_str().unwrap();

@@ -198,7 +198,7 @@ async fn a_slip_is_told_and_a_failure_has_its_exit_code() {
     let bare = Sandbox::start(Options { namespaces: vec!["monitoring".into()], ..Options::default() }).await.unwrap();
     for words in [&["pause"][..], &["resume"], &["guard"]] {
         let (code, told) = in_the_sandbox(&bare, words).await;
-        assert!(code == 7 && told.contains("kubectl apply -f manifest/install/aegisguards.yaml"), "{code} {told}");
+        assert!(code == 7 && told.contains("kubectl aegis install"), "{code} {told}");
     }
 }
 

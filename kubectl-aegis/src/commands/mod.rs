@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod guard;
 pub(crate) mod image;
+pub(crate) mod install;
 mod list;
 pub(crate) mod logs;
 mod manifest;
@@ -20,6 +21,7 @@ pub(crate) mod template;
 pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod undo;
+pub(crate) mod uninstall;
 pub(crate) mod version;
 
 use crate::cli::{Cli, Command};
@@ -55,6 +57,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Uncordon(uncordon) => uncordon.run(&cluster).await,
         Command::Guard(guard) => guard.run(&cluster).await,
         Command::Image(image) => image.run(),
+        Command::Install(install) => install.run(&cluster).await,
+        Command::Upgrade(upgrade) => upgrade.run(&cluster).await,
+        Command::Uninstall(uninstall) => uninstall.run(&cluster).await,
         Command::Version(version) => version.run(&cluster).await,
         Command::Options => {
             options::run();

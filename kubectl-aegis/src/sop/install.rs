@@ -1,16 +1,12 @@
 //! `kubectl aegis sop install`: apply procedures of the library.
 
 use clap::Args;
-use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
 use serde_json::Value;
 
 use super::Sop;
+use crate::apply::{self, How};
 use crate::cluster::ClusterArgs;
 use crate::dry_run::{DryRun, DryRunArg};
-use crate::failure::{Failure, Kind};
-use crate::guard::FIELD_MANAGER;
 use crate::output;
 
 /// The ServiceAccount that comes with Aegis itself.
@@ -74,9 +70,10 @@ impl Install {
         let client = if dry_run == DryRun::Client { None } else { Some(cluster.client().await?) };
         for object in &objects {
             if let Some(client) = &client {
-                apply(client, object, dry_run, self.force).await?;
+                let how = How::new(dry_run, self.force, "somebody else set the same field: --force takes it over");
+                apply::object(client, object, how).await?;
             }
-            output::line(&format!("{} serverside-applied{}", label(object), dry_run.remark()));
+            output::line(&format!("{} serverside-applied{}", apply::label(object), dry_run.remark()));
         }
         accounts.sort();
         accounts.dedup();
@@ -89,45 +86,4 @@ impl Install {
         }
         Ok(())
     }
-}
-
-async fn apply(client: &Client, object: &Value, dry_run: DryRun, force: bool) -> Result<(), Failure> {
-    let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let (group, version) = word("/apiVersion").split_once('/').unwrap_or(("", word("/apiVersion")));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, word("/kind")));
-    let api: Api<DynamicObject> = match word("/metadata/namespace") {
-        "" => Api::all_with(client.clone(), &resource),
-        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
-    };
-    let parameters = PatchParams {
-        dry_run: dry_run == DryRun::Server,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        force,
-        ..PatchParams::default()
-    };
-    let done = api.patch(word("/metadata/name"), &parameters, &Patch::Apply(object)).await;
-    done.map(drop).map_err(|error| failure(object, error))
-}
-
-fn failure(object: &Value, error: kube::Error) -> Failure {
-    let doing = format!("could not apply {}", label(object));
-    match &error {
-        kube::Error::Api(status) if status.code == 409 => Failure::new(Kind::Refused, doing)
-            .because(error)
-            .hint("somebody else set the same field: --force takes it over"),
-        kube::Error::Api(status) if status.code == 404 && label(object).starts_with("aegis") => {
-            Failure::new(Kind::NotInstalled, doing)
-                .because(error)
-                .hint("is Aegis installed (`kubectl apply -f manifest/install/`), and is -n its namespace?")
-        }
-        _ => Failure::of_call(doing, error),
-    }
-}
-
-/// As kubectl names an object.
-fn label(object: &Value) -> String {
-    let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let kind = word("/kind").to_lowercase();
-    let group = word("/apiVersion").split_once('/').map(|(group, _)| format!(".{group}")).unwrap_or_default();
-    format!("{kind}{group}/{}", word("/metadata/name"))
 }

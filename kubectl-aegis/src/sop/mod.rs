@@ -15,6 +15,7 @@ use aegis_engine::render::{Parameters, checks};
 use kube::ResourceExt;
 use serde_json::Value;
 
+use crate::apply;
 use crate::failure::{Failure, Kind};
 
 /// What it is for, in a line.
@@ -114,10 +115,22 @@ impl Sop {
             objects.extend(documents(self.rule)?);
         }
         for object in &mut objects {
-            place(object, namespace);
+            apply::place(object, namespace);
         }
         Ok(objects)
     }
+}
+
+/// The roles that procedures may need, in that namespace.
+pub(crate) fn roles(namespace: &str) -> Result<Vec<Value>, Failure> {
+    let mut objects = Vec::new();
+    for (_, text) in &ROLES {
+        objects.extend(documents(text)?);
+    }
+    for object in &mut objects {
+        apply::place(object, namespace);
+    }
+    Ok(objects)
 }
 
 /// What a template says of its parameters, by name.
@@ -142,21 +155,6 @@ fn documents(text: &str) -> Result<Vec<Value>, Failure> {
 
 fn broken(error: impl Into<anyhow::Error>) -> Failure {
     Failure::new(Kind::Usage, "the library of this plugin cannot be read").because(error)
-}
-
-/// What is for one namespace goes there, and what is for the cluster names it.
-fn place(object: &mut Value, namespace: &str) {
-    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if kind == "ClusterRoleBinding" {
-        let subjects = object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten();
-        for subject in subjects.filter_map(Value::as_object_mut) {
-            subject.insert("namespace".to_owned(), namespace.into());
-        }
-    } else if kind != "ClusterRole"
-        && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
-    {
-        metadata.insert("namespace".to_owned(), namespace.into());
-    }
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ fn unread(what: &str, namespace: &str, error: kube::Error) -> Failure {
         kube::Error::Api(status) if status.code == 404 => {
             Failure::new(Kind::NotInstalled, format!("could not list the {what} in {namespace}"))
                 .because(error)
-                .hint("an administrator installs Aegis: kubectl apply -f manifest/install/")
+                .hint("an administrator installs Aegis: kubectl aegis install")
         }
         _ => Failure::of_call(format!("could not list the {what} in {namespace}"), error),
     }

@@ -137,7 +137,7 @@ async fn read(alerts: &Api<AegisAlert>, name: &str, namespace: &str) -> Result<A
 fn not_installed(status: Box<Status>) -> Failure {
     Failure::new(Kind::NotInstalled, "the cluster does not know AegisAlert")
         .because(kube::Error::Api(status))
-        .hint("an administrator installs it: kubectl apply -f manifest/install/")
+        .hint("an administrator installs it: kubectl aegis install")
 }
 
 /// Nobody looks at the alert.

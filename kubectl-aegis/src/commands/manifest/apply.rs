@@ -5,14 +5,13 @@ use aegis_engine::plan::CompiledTemplate;
 use aegis_engine::rules::CompiledRule;
 use clap::Args;
 use kube::Client;
-use kube::api::{DynamicObject, Patch, PatchParams};
 use kubectl_aegis::view::kinds::{RULE, Resource, TEMPLATE};
+use serde_json::Value;
 
-use super::api;
+use crate::apply::{self, How};
 use crate::cluster::ClusterArgs;
 use crate::dry_run::{DryRun, DryRunArg};
 use crate::failure::{Failure, Kind};
-use crate::guard::FIELD_MANAGER;
 use crate::manifests::{self, Document};
 use crate::output;
 
@@ -52,10 +51,8 @@ impl Apply {
     }
 
     async fn one(&self, client: &Client, resource: &Resource, document: &Document) -> Result<(), Failure> {
-        let object: DynamicObject = document.read()?;
-        let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let name = document.name();
-        let api = api(client, resource, &namespace);
+        let api = apply::api(client, &document.object);
         let failed = |error| Failure::of_aegis_call(format!("could not apply {}", resource.named(name)), error);
         let before = api.get_metadata_opt(name).await.map_err(failed)?;
         let before = before.map(|found| found.metadata.resource_version);
@@ -63,20 +60,9 @@ impl Apply {
         let after = match dry_run {
             DryRun::Client => None,
             DryRun::None | DryRun::Server => {
-                let parameters = PatchParams {
-                    dry_run: dry_run == DryRun::Server,
-                    force: self.force_conflicts,
-                    field_manager: Some(FIELD_MANAGER.to_owned()),
-                    ..PatchParams::default()
-                };
-                match api.patch(name, &parameters, &Patch::Apply(&object)).await {
-                    Ok(after) => Some(after.metadata.resource_version),
-                    Err(kube::Error::Api(status)) if status.code == 409 && !self.force_conflicts => {
-                        return Err(failed(kube::Error::Api(status))
-                            .hint("somebody else set these fields; --force-conflicts takes them over"));
-                    }
-                    Err(error) => return Err(failed(error)),
-                }
+                let hint = "somebody else set these fields; --force-conflicts takes them over";
+                let how = How::new(dry_run, self.force_conflicts, hint);
+                Some(apply::object(client, &document.object, how).await?.metadata.resource_version)
             }
         };
         let done = match (before, after) {
@@ -104,11 +90,16 @@ fn usable(resource: &Resource, document: &Document) -> Result<(), Failure> {
     } else {
         Vec::new()
     };
+    let wrong = |field: &str, found: &str, expected: &str| {
+        let found = if found.is_empty() { "nothing" } else { found };
+        Failure::new(Kind::Usage, format!("{}: {field}: found {found}, expected {expected}", document.place))
+    };
     if document.name().is_empty() {
-        return Err(Failure::new(
-            Kind::Usage,
-            format!("{}: metadata.name: found nothing, expected a name", document.place),
-        ));
+        return Err(wrong("metadata.name", "", "a name"));
+    }
+    let version = document.object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    if version != resource.api_version() {
+        return Err(wrong("apiVersion", version, &resource.api_version()));
     }
     if flaws.is_empty() {
         return Ok(());

@@ -158,7 +158,7 @@ where
     for (api, place) in places {
         let listed = api.list(&ListParams::default()).await.map_err(|error| {
             Failure::of_call(format!("could not list the {what} in {place}"), error)
-                .hint("is Aegis installed (`kubectl apply -f manifest/install/`)? --rules reads files instead")
+                .hint("is Aegis installed (`kubectl aegis install`)? --rules reads files instead")
         })?;
         found.extend(listed.items);
     }

@@ -13,16 +13,16 @@ const SCHEMAS: &str = "/openapi/v3/apis/aegis.io/v1alpha1";
 
 /// How one definition stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Definition {
-    pub(super) kind: String,
-    pub(super) standing: Standing,
+pub(crate) struct Definition {
+    pub(crate) kind: String,
+    pub(crate) standing: Standing,
     /// Fields that this plugin knows and the cluster does not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) lacks: Vec<String>,
+    pub(crate) lacks: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// The fields are the same.
     Same,
     /// The cluster has fields that this plugin does not know, and lacks none.
@@ -35,7 +35,7 @@ pub(super) enum Standing {
 
 impl Definition {
     /// What does not go together, as a sentence.
-    pub(super) fn skew(&self) -> Option<String> {
+    pub(crate) fn skew(&self) -> Option<String> {
         let kind = &self.kind;
         match self.standing {
             Standing::Same => None,
@@ -50,7 +50,7 @@ impl Definition {
 }
 
 /// How every definition stands in the cluster.
-pub(super) async fn served(client: &Client) -> Result<Vec<Definition>, Failure> {
+pub(crate) async fn served(client: &Client) -> Result<Vec<Definition>, Failure> {
     let failed = |error| Failure::of_call("could not read the schemas of aegis.io", error);
     let request =
         http::Request::get(SCHEMAS).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;

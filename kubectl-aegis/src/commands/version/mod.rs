@@ -1,6 +1,6 @@
 //! `kubectl aegis version`: who is here, in which version, and whether they go together.
 
-mod definitions;
+pub(crate) mod definitions;
 
 use clap::{Args, ValueEnum};
 use futures::future;
@@ -84,9 +84,9 @@ impl Version {
         let failure = Failure::new(Kind::NotInstalled, report.skew.join("; "));
         Err(failure
             .hint(if missing {
-                "an administrator installs them: kubectl apply -f manifest/install/"
+                "an administrator installs them: kubectl aegis install"
             } else {
-                "bring plugin, controller and definitions to one version; the definitions come first"
+                "bring plugin, controller and definitions to one version: kubectl aegis upgrade"
             })
             .into())
     }
@@ -154,13 +154,13 @@ async fn text(client: &Client, path: &str) -> Result<String, Failure> {
 }
 
 /// The version in a page of metrics.
-fn build(metrics: &str) -> Option<&str> {
+pub(crate) fn build(metrics: &str) -> Option<&str> {
     let line = metrics.lines().find(|line| line.starts_with("aegis_build_info{"))?;
     line.split_once("version=\"")?.1.split('"').next()
 }
 
 /// What must be equal for two versions to go together.
-fn minor(version: &str) -> Vec<&str> {
+pub(crate) fn minor(version: &str) -> Vec<&str> {
     version.trim_start_matches('v').split('.').take(2).collect()
 }
 
