@@ -42,8 +42,8 @@ bench-cluster: rust ## Time the loop on a real cluster alone; JSON=FILE writes t
 	$(CARGO) build --quiet --release --locked -p aegis-e2e && \
 	target/release/aegis-e2e bench $(if $(JSON),--json $(JSON))
 
-package: rust ## Build the static release binaries, and tell their sizes
-	@folder=$$(scripts/static) && cd "$$folder" && du --apparent-size --block-size=KiB aegis-controller kubectl-aegis && echo "in $$folder"
+package: rust ## Make a release of the plugin in target/package, for each platform that can be built for here
+	@scripts/package
 
 images: rust ## Make the container images, without Docker
 	@scripts/images

@@ -13,6 +13,8 @@ mod install;
 mod jsonpath;
 mod local;
 mod manifests;
+#[cfg(test)]
+mod manual;
 mod output;
 mod person;
 mod print;

@@ -54,7 +54,7 @@ fn push_verb(page: &mut String, verb: &Command, before: &str, depth: usize) {
 }
 
 /// The examples, without the two spaces before each line, and what stands around them.
-fn parted(after: &str) -> (String, String) {
+pub(crate) fn parted(after: &str) -> (String, String) {
     let Some((before, from)) = after.split_once("Examples:\n").or_else(|| after.split_once("Example:\n")) else {
         return (String::new(), after.to_owned());
     };
@@ -74,7 +74,7 @@ fn push_text(page: &mut String, text: &str) {
     }
 }
 
-fn text(styled: Option<&clap::builder::StyledStr>) -> String {
+pub(crate) fn text(styled: Option<&clap::builder::StyledStr>) -> String {
     styled.map(ToString::to_string).unwrap_or_default()
 }
 
