@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Install(commands::install::Install),
     Upgrade(commands::install::Upgrade),
     Uninstall(commands::uninstall::Uninstall),
+    Check(commands::check::Check),
     /// Make container images without Docker
     #[command(subcommand)]
     Image(commands::image::Image),

@@ -103,6 +103,11 @@ impl Failure {
         }
     }
 
+    /// What a person can do about it, where that is known.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What kind of failure it is.
     pub(crate) fn kind(&self) -> Kind {
         self.kind

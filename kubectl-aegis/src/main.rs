@@ -2,6 +2,7 @@
 //! procedure's container needs (see [`standin`]).
 
 mod apply;
+mod check;
 mod cli;
 mod cluster;
 mod commands;

@@ -35,6 +35,8 @@ const NOT_RUN: &[(&str, &str)] = &[
 
 /// The examples that do not end with 0, by how they begin, and why.
 const OTHERWISE: &[(&str, i32, &str)] = &[
+    ("kubectl aegis check --pre", 0, "that sandbox has all that it takes"),
+    ("kubectl aegis check", 1, "the Deployment of that sandbox is stored and nothing runs it"),
     ("kubectl aegis plan NodeDown --node n1", 1, "no rule of that sandbox matches"),
     ("kubectl aegis sop run restart-pod", 5, "there is no such pod in that sandbox"),
 ];
@@ -77,6 +79,7 @@ fn every_example_of_the_manuals_runs() {
 fn goes_on(line: &str) -> bool {
     let words: Vec<&str> = line.split(' ').collect();
     words.contains(&"-w")
+        || line.starts_with("kubectl aegis check --wait")
         || words.contains(&"--follow")
         || (words.contains(&"logs") && words.contains(&"-f"))
         || (words.contains(&"top") && !words.contains(&"--once"))

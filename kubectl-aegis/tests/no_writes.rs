@@ -43,6 +43,7 @@ const READS: &[(&str, &[&str])] = &[
     ("template render", &["template render down NodeDown --node n1", "template render down --of waiting"]),
     ("template convert", &["template convert x -f manifest/deploy/deployment.yaml"]),
     ("plan", &["plan NodeDown --node n1"]),
+    ("check", &["check", "check --pre", "check -o junit --alertmanager-config configmap/monitoring/x/y"]),
     ("sop list", &["sop list"]),
     ("sop show", &["sop show drain", "sop show cordon -o yaml"]),
     ("guard", &["guard"]),
@@ -166,10 +167,11 @@ async fn state(sandbox: &Sandbox) -> BTreeMap<String, String> {
     state
 }
 
-/// What the plugin sent since that would change something. Asking who one is stores nothing.
+/// What the plugin sent since that would change something. Asking who one is, or what one may, stores nothing.
 fn writes(sandbox: &Sandbox) -> Vec<String> {
     let sent = sandbox.requests().matching(&Match::any().component("kubectl-aegis").writes()).into_iter();
-    let sent = sent.filter(|entry| entry.request.group != "authentication.k8s.io");
+    let sent =
+        sent.filter(|entry| !matches!(entry.request.group.as_str(), "authentication.k8s.io" | "authorization.k8s.io"));
     sent.map(|entry| format!("{} {} {}", entry.request.verb, entry.request.resource, entry.request.name)).collect()
 }
 

@@ -67,6 +67,32 @@ async fn a_request_can_be_refused_before_it_is_carried_out() {
 }
 
 #[tokio::test]
+async fn a_review_says_no_to_what_a_fault_forbids() {
+    let sandbox = sandbox().await;
+    let client = sandbox.client_as("one");
+    let reviews = "/apis/authorization.k8s.io/v1";
+    let allowed = async |plural: &str, kind: &str, user: &str, verb: &str| {
+        let attributes = json!({"verb": verb, "resource": "configmaps", "namespace": "default"});
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": kind,
+            "spec": {"resourceAttributes": attributes, "user": user},
+        });
+        let request = http::Request::post(format!("{reviews}/{plural}")).header("Content-Type", "application/json");
+        let request = request.body(review.to_string().into_bytes()).unwrap();
+        let answer: serde_json::Value = client.request(request).await.unwrap();
+        answer["status"]["allowed"].as_bool().unwrap()
+    };
+    let own = async |verb: &str| allowed("selfsubjectaccessreviews", "SelfSubjectAccessReview", "", verb).await;
+    let of = async |user: &str| allowed("subjectaccessreviews", "SubjectAccessReview", user, "create").await;
+    let fault = sandbox.faults().add(Rule::new(creates().component("one"), Action::Status(403, None)));
+    assert!(!own("create").await && own("get").await);
+    assert!(!of("one").await && of("two").await);
+    assert_eq!(fault.hits(), 0, "asking is no such request");
+    fault.remove();
+    assert!(own("create").await);
+}
+
+#[tokio::test]
 async fn an_answer_can_be_lost_after_the_change_was_made() {
     let sandbox = sandbox().await;
     let maps = maps(&sandbox, "one");

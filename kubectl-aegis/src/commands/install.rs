@@ -122,7 +122,7 @@ impl Install {
         }
         let Bringing { output, dry_run, .. } = &self.bringing;
         if let (Some(format), DryRun::Client) = (output, dry_run.dry_run) {
-            return Ok(format.print(&self.bringing.wanted(cluster, None).objects()?)?);
+            return format.print(&self.bringing.wanted(cluster, None).objects()?);
         }
         self.bringing.run(cluster, false).await
     }

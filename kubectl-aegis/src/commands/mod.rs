@@ -2,6 +2,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod approval;
+pub(crate) mod check;
 pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod get;
@@ -60,6 +61,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Install(install) => install.run(&cluster).await,
         Command::Upgrade(upgrade) => upgrade.run(&cluster).await,
         Command::Uninstall(uninstall) => uninstall.run(&cluster).await,
+        Command::Check(check) => check.run(&cluster).await,
         Command::Version(version) => version.run(&cluster).await,
         Command::Options => {
             options::run();

@@ -140,6 +140,11 @@ impl Faults {
         self.lock().watches.iter().filter(|watch| of.fits(&watch.request)).count()
     }
 
+    /// Whether a rule would answer this request with 403. That counts for nothing.
+    pub(crate) fn forbids(&self, request: &Request) -> bool {
+        self.lock().rules.iter().any(|rule| rule.forbids(request))
+    }
+
     /// What is to be done to a request that has arrived.
     pub(crate) fn judge(&self, request: &Request) -> Verdict {
         let mut inner = self.lock();

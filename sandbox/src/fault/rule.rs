@@ -150,6 +150,10 @@ impl Armed {
         used || self.shared.removed.load(Ordering::SeqCst)
     }
 
+    pub(super) fn forbids(&self, request: &Request) -> bool {
+        matches!(self.rule.action, Action::Status(403, _)) && !self.is_over() && self.rule.of.fits(request)
+    }
+
     pub(super) fn judge(&mut self, request: &Request, verdict: &mut Verdict) {
         if self.is_over() || !self.rule.of.fits(request) {
             return;

@@ -8,6 +8,7 @@ mod path;
 mod pod_log;
 mod query;
 mod read;
+mod review;
 mod server;
 mod subresource;
 mod watch;

@@ -20,7 +20,8 @@ impl Call {
             return Err(ApiError::method_not_allowed());
         }
         let options = self.write_options()?;
-        let object = body::object(&self.head.headers, &body::read(body).await?, self.endpoint.sent_schema())?;
+        let mut object = body::object(&self.head.headers, &body::read(body).await?, self.endpoint.sent_schema())?;
+        self.foretell(&mut object);
         let written = self.context.api.create(&self.endpoint, &self.path.namespace, object, &options)?;
         self.written(&written)
     }

@@ -16,8 +16,8 @@ use crate::failure::{Failure, Kind};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the webhook is.
-#[derive(Args, Debug)]
-pub(super) struct Delivery {
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Delivery {
     /// The webhook's own address; by default the API server passes the alert on to --service
     #[arg(long, env = "AEGIS_URL", value_name = "URL")]
     url: Option<String>,
@@ -31,14 +31,14 @@ pub(super) struct Delivery {
 
 /// What the webhook said.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) code: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Delivery {
     /// Posts the body to that route.
-    pub(super) async fn post(&self, cluster: &ClusterArgs, route: &str, body: Vec<u8>) -> Result<Answer, Failure> {
+    pub(crate) async fn post(&self, cluster: &ClusterArgs, route: &str, body: Vec<u8>) -> Result<Answer, Failure> {
         let token = self.token()?;
         match &self.url {
             Some(url) => direct(url, route, token, body).await,
@@ -49,7 +49,23 @@ impl Delivery {
         }
     }
 
-    fn token(&self) -> Result<Option<String>, Failure> {
+    /// The webhook's own address, where it was given.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The Service and its port.
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The same through another Service.
+    pub(crate) fn through(&self, service: &str) -> Self {
+        Self { service: service.to_owned(), ..self.clone() }
+    }
+
+    /// The token, where a file was named.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
         let Some(file) = &self.token_file else { return Ok(None) };
         match std::fs::read_to_string(file) {
             Ok(token) if !token.trim().is_empty() => Ok(Some(token.trim().to_owned())),

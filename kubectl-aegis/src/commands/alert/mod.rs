@@ -1,7 +1,7 @@
 //! `kubectl aegis alert`: report alerts, list them, and see what was rejected.
 
 pub(crate) mod body;
-mod delivery;
+pub(crate) mod delivery;
 mod rejected;
 mod report;
 
