@@ -128,8 +128,10 @@ fn owner_name(meta: &ObjectMeta) -> Option<String> {
 
 /// Keeps who the object is, whose, how Argo says that it stands, and what holds it.
 fn trim_metadata(meta: &mut ObjectMeta) {
-    const LABELS: [&str; 4] = [names::ALERT_LABEL, names::ALERT_UID_LABEL, names::PHASE_LABEL, names::ATTEMPT_LABEL];
-    const ANNOTATIONS: [&str; 3] = [names::RULE_ANNOTATION, names::TEMPLATE_ANNOTATION, STOPPED_ANNOTATION];
+    const LABELS: [&str; 5] =
+        [names::ALERT_LABEL, names::ALERT_UID_LABEL, names::PHASE_LABEL, names::ATTEMPT_LABEL, names::CHECK_LABEL];
+    const ANNOTATIONS: [&str; 4] =
+        [names::RULE_ANNOTATION, names::TEMPLATE_ANNOTATION, names::CORDON_FOR_ANNOTATION, STOPPED_ANNOTATION];
     let label = |name: &str| LABELS.contains(&name) || name == names::ARGO_PHASE_LABEL;
     let kept = |map: &mut Option<BTreeMap<String, String>>, keep: &dyn Fn(&str) -> bool| {
         if let Some(map) = map {

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use common::mirror::Mirror;
 use common::objects::{self, SEED_MANIFEST, rule, rule_for, seed_rule, seed_template, template};
-use common::{Cluster, Controller, reads, settings, until};
+use common::{Cluster, Controller, reads, settings, settled, until};
 
 const ALERTS: usize = 1_000;
 /// How many of them are critical; they are sent last.
@@ -287,6 +287,102 @@ async fn a_cordon_belongs_to_whoever_made_it() {
     cordon(&cluster, "dev1", false).await;
     act(false).await;
     succeeded(&cluster, "theirs").await;
+    controller.stop().await;
+}
+
+/// A cluster whose node was cordoned by an action of ours for two hours, and its controller.
+async fn cordoned_for_a_while() -> (Cluster, Controller) {
+    let cluster = guarded().await;
+    let mut rule = seed_rule();
+    rule["spec"]["cordonFor"] = json!("2h");
+    cluster.apply(rule).await;
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "ours")).await;
+    let name = until("an action goes on", async || {
+        cluster.all_workflows().await.first().map(ResourceExt::name_any).ok_or("none")
+    })
+    .await;
+    cordon(&cluster, "dev1", true).await;
+    cluster.set_phase(&name, "Succeeded", "").await;
+    succeeded(&cluster, "ours").await;
+    let ends = until("its end is written down", async || changes(&cluster).await.first().cloned().ok_or(())).await;
+    let ends = |field: &str| ends[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(ends("expires").duration_since(ends("time")), jiff::SignedDuration::from_hours(2));
+    (cluster, controller)
+}
+
+/// What stands on dev1 of changes of ours.
+async fn changes(cluster: &Cluster) -> Vec<Value> {
+    let node = nodes(&cluster.client).get("dev1").await.unwrap();
+    node.annotations().get("aegis.io/changes").map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default()
+}
+
+async fn is_cordoned(cluster: &Cluster) -> bool {
+    nodes(&cluster.client).get("dev1").await.unwrap().spec.unwrap().unschedulable == Some(true)
+}
+
+/// Lets that time pass with nobody there.
+async fn pass(cluster: &Cluster, controller: Controller, minutes: u64) -> Controller {
+    controller.stop().await;
+    cluster.sandbox.advance(Duration::from_secs(60 * minutes));
+    Controller::start(cluster).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_for_a_while_is_lifted_by_itself_unless_recovery_is_paused_too() {
+    let (cluster, controller) = cordoned_for_a_while().await;
+    let controller = pass(&cluster, controller, 119).await;
+    assert!(settled(&cluster, async || is_cordoned(&cluster).await).await, "its time is not over");
+    policy(&cluster, json!({"pauses": [{"target": "node/dev1", "recoveryToo": true}]})).await;
+    let controller = pass(&cluster, controller, 2).await;
+    assert!(settled(&cluster, async || is_cordoned(&cluster).await).await, "recovery is paused");
+    policy(&cluster, json!({"pauses": [{"target": "all"}]})).await;
+    until("it is lifted", async || if is_cordoned(&cluster).await { Err(()) } else { Ok(()) }).await;
+    assert_eq!(changes(&cluster).await, [] as [Value; 0]);
+    until("an Event on the node says so", async || {
+        let events = cluster.events_on("Node").await;
+        let told = |(reason, message): &(String, String)| {
+            reason == "ChangeExpired" && message.starts_with("unschedulable is put back, true -> not set")
+        };
+        if events.iter().any(told) { Ok(()) } else { Err(events) }
+    })
+    .await;
+    until("its place is given back", async || {
+        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
+        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
+    })
+    .await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_that_a_person_sets_after_lifting_ours_stays() {
+    let (cluster, controller) = cordoned_for_a_while().await;
+    cordon(&cluster, "dev1", false).await;
+    until("it is no longer ours", async || match changes(&cluster).await {
+        left if left.is_empty() => Ok(()),
+        left => Err(left),
+    })
+    .await;
+    cordon(&cluster, "dev1", true).await;
+    let controller = pass(&cluster, controller, 121).await;
+    assert!(settled(&cluster, async || is_cordoned(&cluster).await).await, "it is a person's");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leader_had_taken_to_put_something_back_is_given_back_by_the_next() {
+    let cluster = guarded().await;
+    let claim = json!({"alert": "node/dev1", "uid": "expiry/u", "phase": "Firing", "attempt": 1, "rule": "m/r",
+        "target": "node/dev1", "node": "dev1", "recovery": true});
+    let status = json!({"status": {"claims": [claim]}});
+    cluster.guards().patch_status("aegis", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    let controller = Controller::start(&cluster).await;
+    until("its place is given back", async || {
+        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
+        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
+    })
+    .await;
     controller.stop().await;
 }
 

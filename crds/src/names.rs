@@ -65,6 +65,9 @@ pub const APPROVAL_REASON_ANNOTATION: &str = "aegis.io/approval-reason";
 pub const REJECTION_ANNOTATION: &str = "aegis.io/rejection";
 /// On an alert that a person asked for: "<user>: <reason>".
 pub const REQUEST_ANNOTATION: &str = "aegis.io/request";
+/// On an alert, and on the Workflow or Job that is made for it: for how long a cordon that it leaves on a node stands,
+/// such as "2h". What stands on the alert goes before what its rule says.
+pub const CORDON_FOR_ANNOTATION: &str = "aegis.io/cordon-for";
 /// On the template and the rules of a procedure that people ask for by its name: that name.
 pub const SOP_LABEL: &str = "aegis.io/sop";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.

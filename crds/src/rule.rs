@@ -64,6 +64,11 @@ pub struct AegisAlertOpsRuleSpec {
     /// What to do about a node that somebody else cordoned: Hold or Act. Default Hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_cordoned: Option<OnCordoned>,
+    /// For how long a cordon that its action leaves on a node stands, such as "2h"; then Aegis lifts it, unless somebody
+    /// has set it anew. Left out: until somebody lifts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_duration")]
+    pub cordon_for: Option<String>,
     /// Required: a person approves each action first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<RuleApproval>,

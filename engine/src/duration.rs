@@ -49,10 +49,28 @@ pub fn brief(length: SignedDuration) -> String {
         .collect()
 }
 
+/// A length of time as [`parse`] reads it, to the millisecond: "2h", "1h30m", "1m30s".
+pub fn exact(length: SignedDuration) -> String {
+    let all = length.as_millis().max(0);
+    let units = [(all / 3_600_000, "h"), (all / 60_000 % 60, "m"), (all / 1000 % 60, "s"), (all % 1000, "ms")];
+    let text: String =
+        units.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_length_that_is_written_is_read_as_it_was() {
+        for text in ["2h", "1h30m", "1m30s", "8784h", "250ms", "1h1m1s1ms"] {
+            assert_eq!(exact(parse(text).unwrap()), text);
+        }
+        assert_eq!(exact(parse("90m").unwrap()), "1h30m");
+        assert_eq!(exact(SignedDuration::ZERO), "0s");
+    }
 
     #[test]
     fn lengths_are_read_as_kubernetes_writes_them() {

@@ -130,7 +130,20 @@ fn a_node_is_taken_out_and_back_in_with_who_asked_and_why() {
     // It is written down on the node, and so it is ours to lift.
     done(&sandbox, &["uncordon", "dev1"]);
     assert!(!runtime.block_on(is_cordoned(&client, "dev1")));
-    done(&sandbox, &["cordon", "no/dev2"]);
+    done(&sandbox, &["cordon", "no/dev2", "--for", "90m"]);
+    let shown = async || {
+        let (code, told) = sandbox.told(&["get", "node", "dev2", "-o", "wide"]);
+        assert_eq!(code, 0, "{told}");
+        let node = Api::<Node>::all(client.clone()).get("dev2").await.unwrap();
+        let text = node.annotations().get("aegis.io/changes")?;
+        let end = serde_json::from_str::<serde_json::Value>(text).unwrap()[0]["expires"].as_str()?.to_owned();
+        assert!(told.contains(&end), "{end}: {told}");
+        let alert = serde_json::from_str::<serde_json::Value>(text).unwrap()[0]["alert"].as_str()?.to_owned();
+        let (code, told) = sandbox.told(&["trace", &format!("alert/{alert}")]);
+        assert!(code == 0 && told.contains(&format!("until {end}")), "{end}: {told}");
+        Some(())
+    };
+    runtime.block_on(until("until when is shown", shown));
     let undone = async || {
         let (code, told) = sandbox.told(&["undo", "node/dev2"]);
         assert_eq!(code, 0, "{told}");
@@ -318,12 +331,19 @@ fn what_cannot_be_asked_for_is_told_with_the_remedy() {
     let (code, told) = sandbox.told(&["sop", "install", "cordon", "restart-pod"]);
     assert_eq!(code, 0, "{told}");
 
-    let cases: [(&str, &[&str], i32, &str); 8] = [
+    let cases: [(&str, &[&str], i32, &str); 10] = [
         ("no reason", &["sop", "run", "cordon", "--node", "dev1"], 2, "--reason"),
         ("an empty one", &["sop", "run", "cordon", "--node", "dev1", "--reason", " "], 2, "say why"),
         ("no such procedure", &["sop", "install", "fly"], 5, "it has collect-diagnostics, cordon"),
         ("no such node", &["cordon", "node/dev9", "--reason", "x"], 5, "there is no node \"dev9\""),
         ("not a node", &["cordon", "pod/x", "--reason", "x"], 2, "expected node/NAME"),
+        ("for no time", &["cordon", "node/dev1", "--reason", "x", "--for", "a while"], 2, "such as"),
+        (
+            "nothing that ends",
+            &["sop", "run", "restart-pod", "--pod", "default/x", "--reason", "x", "--for", "2h"],
+            2,
+            "restart-pod leaves no cordon",
+        ),
         ("it is about a pod", &["sop", "run", "restart-pod", "--node", "dev1", "--reason", "x"], 2, "--pod"),
         (
             "no such parameter",

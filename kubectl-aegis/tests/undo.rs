@@ -39,7 +39,8 @@ async fn changed(sandbox: &Sandbox) -> (Node, Node) {
         }),
     )
     .await;
-    let author = Author { alert: "a", rule: "monitoring/drain", action: "w", time: Timestamp::UNIX_EPOCH };
+    let author =
+        Author { alert: "a", rule: "monitoring/drain", action: "w", time: Timestamp::UNIX_EPOCH, cordon_for: None };
     let changes = record(&Picture::of(&before), &after, author).unwrap();
     let annotations = json!({"aegis.io/changes": json!(changes).to_string()});
     (before, patch(sandbox, json!({"metadata": {"annotations": annotations}})).await)

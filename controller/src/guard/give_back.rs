@@ -92,7 +92,7 @@ async fn write_down(
         Ended::Succeeded(time) | Ended::Failed(time) => time,
         Ended::NeverBegan => lead.context.clock.now(),
     };
-    let author = Author { alert: &back.claim.alert, rule: &back.claim.rule, action, time };
+    let author = Author { alert: &back.claim.alert, rule: &back.claim.rule, action, time, cordon_for: back.cordon_for };
     for _ in 0..TRIES {
         let Some(node) = read_node(lead, name, None).await? else { return Ok(()) };
         let Some(changes) = before.as_ref().and_then(|before| changes::record(before, &node, author)) else {

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod desk;
+mod expiry;
 mod gauges;
 mod give_back;
 mod last_look;
@@ -24,9 +25,17 @@ use crate::queue::Queue;
 /// All nodes.
 pub type Nodes = Objects<k8s_openapi::api::core::v1::Node>;
 
-/// Keeps the book, the line of those who wait, and the numbers that tell of them, until `stop`.
+/// Keeps the book, the line of those who wait, what is to be put back by itself, and the numbers that tell of them,
+/// until `stop`.
 pub async fn keep(lead: &Lead, queue: &Queue<Key>, stop: &CancellationToken) {
-    let kept = async { tokio::join!(lead.view.follow_nodes(), lead.desk.serve(lead, queue), gauges::follow(lead)) };
+    let kept = async {
+        tokio::join!(
+            lead.view.follow_nodes(),
+            lead.desk.serve(lead, queue),
+            Box::pin(expiry::follow(lead)),
+            gauges::follow(lead)
+        )
+    };
     stop.run_until_cancelled(kept).await;
     // Whoever leads next tells.
     lead.context.metrics.guard(&GuardReading::default());

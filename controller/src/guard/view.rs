@@ -100,6 +100,20 @@ impl View {
         }
     }
 
+    /// Takes in a node as the API server returned it, also where nothing has changed that the gates look at.
+    pub fn learn_node(&self, node: Node) {
+        let shown = self.is_shown(&node);
+        self.nodes.insert(node);
+        if !shown {
+            self.nodes_changed();
+        }
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = Arc<Node>> + use<> {
+        self.nodes.all()
+    }
+
     /// Whether the gates are shown the node as it is. To count a whole fleet anew takes a while.
     fn is_shown(&self, node: &Node) -> bool {
         let guard = self.guard();

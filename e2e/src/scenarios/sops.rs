@@ -91,7 +91,11 @@ async fn node(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<()> {
     // No other node takes its pod.
     ask(cluster, &["uncordon", &target]).await?;
     ensure!(cluster.kubectl(&cordoned).await?.is_empty(), "the node is still cordoned");
-    Ok(())
+    ask(cluster, &["cordon", &target, "--for", "5s"]).await?;
+    until("a cordon for a while is lifted by itself", || async {
+        Ok(cluster.kubectl(&cordoned).await?.is_empty().then_some(()))
+    })
+    .await
 }
 
 /// What a person asks for is theirs and stays as it is.
@@ -132,6 +136,7 @@ async fn honest(cluster: &Cluster) -> anyhow::Result<()> {
     for patch in [
         json!({"metadata": {"annotations": {"aegis.io/request": "ann: why"}}}),
         json!({"metadata": {"annotations": {"aegis.io/request": null}}}),
+        json!({"metadata": {"annotations": {"aegis.io/cordon-for": "1s"}}}),
         json!({"metadata": {"labels": {"sop": "reboot"}}}),
         json!({"spec": {"involvedObject": {"name": ABSENT}}}),
     ] {

@@ -2,6 +2,7 @@
 //! where somebody else has changed it since; a cordon of somebody else stays.
 
 use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use crate::wait::until;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "undo",
-    about: "a cordon, a taint and labels of a procedure are put back; what moved on and a foreign cordon stay",
+    about: "a cordon, a taint and labels of a procedure are put back, a cordon for a while by itself; what moved on and a foreign cordon stay",
     smoke: false,
     parts: &[&parts::KWOK],
     run: |cluster| Box::pin(async move { run(&cluster).await }),
@@ -36,9 +37,11 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let isolate = procedure::rule("isolate", "^NodeBroken$", &procedure::kubectl(SCRIPT));
     let label = procedure::kubectl("kubectl label node {{.node}} --overwrite gpu=broken\n");
     let label = procedure::where_rule(procedure::rule("label", "^NodeOdd$", &label), "onCordoned", json!("Act"));
+    let brief = procedure::kubectl("kubectl cordon {{.node}}\nkubectl label node {{.node}} --overwrite gpu=tested\n");
+    let brief = procedure::where_rule(procedure::rule("brief", "^NodeTested$", &brief), "cordonFor", json!("20s"));
     let release = procedure::kubectl("kubectl uncordon {{.node}}\n");
     let release = procedure::recovery("release", "^NodeBroken$", &release);
-    cluster.apply(NAMESPACE, &procedure::list(isolate.into_iter().chain(label).chain(release))).await?;
+    cluster.apply(NAMESPACE, &procedure::list(isolate.into_iter().chain(label).chain(brief).chain(release))).await?;
     let nodes = SimulatedNodes::start(cluster, 3, |_| vec![("gpu", "ok".to_owned())]).await?;
     let controller = aegis.start(8080, &[]).await?;
     let scene = Scene { aegis: &aegis, controller: &controller, admin: aegis.admin()? };
@@ -46,6 +49,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     scene.moved_on("sim-1").await.context("moved on")?;
     scene.foreign_cordon("sim-2").await.context("a foreign cordon")?;
     scene.resolved("sim-0").await.context("put back by a rule")?;
+    scene.expired("sim-1").await.context("put back by itself")?;
     nodes.stop(cluster).await?;
     aegis.uninstall(controller).await
 }
@@ -73,13 +77,14 @@ impl Scene<'_> {
 
     /// What stands on the node of changes of ours.
     async fn noted(&self, node: &str) -> anyhow::Result<Vec<String>> {
-        let node = self.node(node).await?;
-        let Some(text) = node.pointer("/metadata/annotations/aegis.io~1changes").and_then(Value::as_str) else {
-            return Ok(Vec::new());
-        };
-        let changes: Vec<Value> = serde_json::from_str(text)?;
         let field = |change: &Value| change.get("field").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(changes.iter().map(field).collect())
+        Ok(self.changes(node).await?.iter().map(field).collect())
+    }
+
+    async fn changes(&self, node: &str) -> anyhow::Result<Vec<Value>> {
+        let node = self.node(node).await?;
+        let text = node.pointer("/metadata/annotations/aegis.io~1changes").and_then(Value::as_str);
+        Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
     }
 
     async fn node(&self, node: &str) -> anyhow::Result<Value> {
@@ -165,6 +170,57 @@ impl Scene<'_> {
         self.aegis.until_held("three", "NotOurs").await?;
         self.admin.kubectl(&["uncordon", node]).await?;
         self.aegis.until_repaired("three").await.map(drop)
+    }
+
+    /// A cordon for a while ends by itself, not before what holds recovery does, and alone of what the procedure did; one
+    /// that a person has set in between stays.
+    async fn expired(&self, node: &str) -> anyhow::Result<()> {
+        let before = self.state(node).await?;
+        let target = format!("node/{node}");
+        let end = self.cordoned_for_a_while("six", node).await?;
+        self.admin.aegis(&["pause", &target, "--reason", "a trial", "--recovery-too"]).await?;
+        until("its time is over", || async { Ok((Timestamp::now() > end).then_some(())) }).await?;
+        ensure!(self.state(node).await?.get("cordoned") == Some(&json!(true)), "it was lifted while that is paused");
+        self.admin.aegis(&["resume", &target]).await?;
+        until("the cordon is lifted by itself", || async {
+            let noted = self.noted(node).await?;
+            Ok((noted == ["label/gpu"]).then_some(()))
+        })
+        .await?;
+        ensure!(self.state(node).await?.get("cordoned") == Some(&json!(false)), "{node} is still cordoned");
+        let told = self.admin.kubectl(&["describe", "node", node]).await?;
+        ensure!(told.contains("ChangeExpired") && told.contains("it was to stand until"), "it is told as {told}");
+        self.admin.aegis(&["undo", &target]).await?;
+        ensure!(self.state(node).await? == before, "{node} is not as it was");
+
+        let end = self.cordoned_for_a_while("seven", node).await?;
+        let shown = self.admin.aegis(&["get", "nodes", "-o", "wide"]).await?;
+        ensure!(shown.contains(&end.to_string()), "until when is shown nowhere: {shown}");
+        self.admin.kubectl(&["uncordon", node]).await?;
+        self.admin.kubectl(&["cordon", node]).await?;
+        until("the cordon is known as somebody else's", || async {
+            let noted = self.noted(node).await?;
+            Ok((noted == ["label/gpu"]).then_some(()))
+        })
+        .await?;
+        ensure!(self.state(node).await?.get("cordoned") == Some(&json!(true)), "a person's cordon was lifted");
+        self.admin.aegis(&["undo", &target]).await?;
+        self.admin.kubectl(&["uncordon", node]).await?;
+        let back = self.state(node).await?;
+        ensure!(back == before, "{node} was {before}, and is put back to {back}");
+        Ok(())
+    }
+
+    /// Fires for a cordon that is to stand for a while; until when.
+    async fn cordoned_for_a_while(&self, fingerprint: &str, node: &str) -> anyhow::Result<Timestamp> {
+        self.controller.send(&node_alert("NodeTested", fingerprint, node)).await?;
+        self.aegis.until_repaired(fingerprint).await?;
+        until("the end of the cordon is written down", || async {
+            let changes = self.changes(node).await?;
+            let end = changes.iter().find_map(|change| change.get("expires")?.as_str()?.parse().ok());
+            Ok(end)
+        })
+        .await
     }
 
     /// The rule's own recovery lifts the cordon; what it leaves is still known as ours.

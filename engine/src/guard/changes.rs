@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use aegis_crds::names::CHANGES_ANNOTATION;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub struct Change {
     /// When it is put back by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// Of what expires: when the API server last took the field, as its managedFields tell. Another time says that
+    /// somebody has set it anew, be it to the same value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Timestamp>,
 }
 
 /// Who changed something, and when.
@@ -55,6 +59,8 @@ pub struct Author<'a> {
     pub action: &'a str,
     /// When the action was seen to have ended.
     pub time: Timestamp,
+    /// For how long after that a cordon stands, if not until somebody lifts it.
+    pub cordon_for: Option<SignedDuration>,
 }
 
 /// What of a node an action may change, by field.
@@ -110,7 +116,8 @@ pub fn cordon_is_ours(changes: &[Change]) -> bool {
 /// What should stand on the node after an action, given the node as it was before; `None` if that is what stands.
 ///
 /// A field keeps the value that it had before the first of our changes, and is left out once it has that value again
-/// or somebody else's.
+/// or somebody else's. A cordon of ours that stood already never ends earlier for it: its end moves to the later one,
+/// and one without an end keeps none.
 pub fn record(before: &Picture, node: &Node, author: Author<'_>) -> Option<Vec<Change>> {
     let stood = recorded(node);
     let after = Picture::of(node);
@@ -119,7 +126,12 @@ pub fn record(before: &Picture, node: &Node, author: Author<'_>) -> Option<Vec<C
     let fields: std::collections::BTreeSet<&String> = before.0.keys().chain(after.0.keys()).collect();
     for field in fields {
         let (was, is) = (before.get(field), after.get(field));
+        let expires = author.expires(field).filter(|_| is.is_some());
         if was == is {
+            let ours = changes.iter_mut().find(|change| change.field == *field);
+            if let (Some(Change { expires: Some(stands), .. }), Some(later)) = (ours, expires) {
+                *stands = later.max(*stands);
+            }
             continue;
         }
         let first = stood.iter().find(|change| change.field == *field && change.after.as_ref() == was);
@@ -134,12 +146,40 @@ pub fn record(before: &Picture, node: &Node, author: Author<'_>) -> Option<Vec<C
                 rule: author.rule.to_owned(),
                 action: author.action.to_owned(),
                 time: author.time,
-                expires: None,
+                expires,
+                written: expires.and_then(|_| written_at(node, field)),
             });
         }
     }
     changes.drain(..changes.len().saturating_sub(MOST_CHANGES));
     (changes != stood).then_some(changes)
+}
+
+impl Author<'_> {
+    fn expires(&self, field: &str) -> Option<Timestamp> {
+        let length = self.cordon_for.filter(|_| field == UNSCHEDULABLE)?;
+        Some(self.time.saturating_add(length).unwrap_or(Timestamp::MAX))
+    }
+}
+
+/// When the API server last took the node's cordon, where it tells.
+fn written_at(node: &Node, field: &str) -> Option<Timestamp> {
+    let entries = node.metadata.managed_fields.iter().flatten().filter(|_| field == UNSCHEDULABLE);
+    let owns = |fields: &Value| fields.pointer("/f:spec/f:unschedulable").is_some();
+    let of = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| owns(&fields.0)));
+    of.filter_map(|entry| entry.time.as_ref().map(|time| time.0)).max()
+}
+
+impl Change {
+    /// Whether the field has the value that Aegis gave it.
+    pub fn stands(&self, now: &Picture) -> bool {
+        now.get(&self.field) == self.after.as_ref()
+    }
+
+    /// The same, and nobody was seen to have set it anew. Only for a node with its managedFields.
+    pub(super) fn is_as_left(&self, node: &Node) -> bool {
+        self.stands(&Picture::of(node)) && (self.written.is_none() || self.written == written_at(node, &self.field))
+    }
 }
 
 /// The merge patch that writes these changes on the node that was read.
@@ -182,19 +222,25 @@ pub fn undo(node: &Node, alert: Option<&str>) -> Result<Value, CannotUndo> {
     }
     let now = Picture::of(node);
     let shown = |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), |value| format!("{value:?}"));
+    match taken.iter().find(|change| !change.stands(&now)) {
+        None => Ok(put_back(node, &taken, &kept)),
+        Some(change) => Err(CannotUndo::MovedOn {
+            field: change.field.clone(),
+            found: shown(now.get(&change.field)),
+            left: shown(change.after.as_ref()),
+            alert: change.alert.clone(),
+        }),
+    }
+}
+
+/// The merge patch that gives these fields of the node that was read their values of before, and keeps the record of
+/// those changes alone.
+pub(super) fn put_back(node: &Node, taken: &[Change], kept: &[Change]) -> Value {
     let mut labels = Map::new();
     let mut spec = Map::new();
     let mut taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
     let mut tainted = false;
-    for change in &taken {
-        if now.get(&change.field) != change.after.as_ref() {
-            return Err(CannotUndo::MovedOn {
-                field: change.field.clone(),
-                found: shown(now.get(&change.field)),
-                left: shown(change.after.as_ref()),
-                alert: change.alert.clone(),
-            });
-        }
+    for change in taken {
         if change.field == UNSCHEDULABLE {
             let value = if change.before.is_some() { json!(true) } else { Value::Null };
             spec.insert("unschedulable".to_owned(), value);
@@ -217,7 +263,7 @@ pub fn undo(node: &Node, alert: Option<&str>) -> Result<Value, CannotUndo> {
     if tainted {
         spec.insert("taints".to_owned(), json!(taints));
     }
-    let mut metadata = json!({"resourceVersion": node.resource_version(), "annotations": annotation(&kept)});
+    let mut metadata = json!({"resourceVersion": node.resource_version(), "annotations": annotation(kept)});
     if let (false, Some(metadata)) = (labels.is_empty(), metadata.as_object_mut()) {
         metadata.insert("labels".to_owned(), Value::Object(labels));
     }
@@ -225,7 +271,7 @@ pub fn undo(node: &Node, alert: Option<&str>) -> Result<Value, CannotUndo> {
     if let (false, Some(patch)) = (spec.is_empty(), patch.as_object_mut()) {
         patch.insert("spec".to_owned(), Value::Object(spec));
     }
-    Ok(patch)
+    patch
 }
 
 #[cfg(test)]
@@ -255,7 +301,7 @@ mod tests {
     }
 
     fn by(alert: &str) -> Author<'_> {
-        Author { alert, rule: "m/r", action: "w", time: Timestamp::UNIX_EPOCH }
+        Author { alert, rule: "m/r", action: "w", time: Timestamp::UNIX_EPOCH, cordon_for: None }
     }
 
     /// The node with what was recorded.

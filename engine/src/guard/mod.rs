@@ -8,11 +8,13 @@
 //! standing   what stands around it: policy, pauses, windows, the book, the nodes
 //! book       the places that actions take; a place is taken only by a conditional write
 //! changes    what an action changed on its node, and how that is put back
+//! expiry     what of it is put back by itself, and when
 //! ```
 
 mod approval;
 mod book;
 pub mod changes;
+pub mod expiry;
 mod fleet;
 mod gates;
 mod line;

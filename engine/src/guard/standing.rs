@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 
 use super::book::Book;
+use super::expiry;
 use super::fleet::{Fleet, Out};
 use super::pause::Pauses;
 use super::policy::Policy;
@@ -217,6 +218,12 @@ fn in_window(request: &Request, guard: &Guard, now: Timestamp) -> Verdict {
 fn target_free(request: &Request, guard: &Guard, _: Timestamp) -> Verdict {
     let Some(other) = guard.book.works_on(request) else { return Verdict::Clear };
     let on = if other.target == request.target { &request.target } else { other.target.as_str() };
+    if expiry::took(other) {
+        return refuse(
+            Reason::TargetBusy,
+            format!("what has expired on {on} is being put back; it is tried after that"),
+        );
+    }
     refuse(
         Reason::TargetBusy,
         format!("an action for alert {} works on {on}; it is tried when that has ended", other.alert),

@@ -286,7 +286,7 @@ fn somebody_elses_cordon_is_respected() {
     assert_eq!(reason(&Request { on_cordoned: OnCordoned::Act, ..on("n1") }, &theirs), None);
     assert_eq!(reason(&recovery(on("n1")), &theirs), Some(Reason::NotOurs), "it is not ours to lift");
     let mut ours = cordoned("n1");
-    let author = changes::Author { alert: "a", rule: "m/r", action: "w", time: noon() };
+    let author = changes::Author { alert: "a", rule: "m/r", action: "w", time: noon(), cordon_for: None };
     let changes = changes::record(&changes::Picture::of(&node("n1")), &ours, author).unwrap();
     ours.metadata.annotations =
         Some([("aegis.io/changes".to_owned(), json!(changes).to_string())].into_iter().collect());

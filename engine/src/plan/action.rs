@@ -4,14 +4,15 @@ use std::fmt;
 
 use aegis_crds::alert::AlertStatus;
 use aegis_crds::names::{
-    ALERT_UID_LABEL, ARGO_PHASE_LABEL, ATTEMPT_LABEL, CHECK_LABEL, OUTCOME_FINALIZER, PHASE_LABEL, RULE_ANNOTATION,
-    TEMPLATE_ANNOTATION,
+    ALERT_UID_LABEL, ARGO_PHASE_LABEL, ATTEMPT_LABEL, CHECK_LABEL, CORDON_FOR_ANNOTATION, OUTCOME_FINALIZER,
+    PHASE_LABEL, RULE_ANNOTATION, TEMPLATE_ANNOTATION,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
+use crate::duration;
 use crate::outcome::{self, Standing};
 use crate::render::checks::Executor;
 
@@ -63,6 +64,8 @@ pub struct SeenAction {
     pub rule: Option<String>,
     /// The template that it names, as namespace/name.
     pub template: Option<String>,
+    /// For how long a cordon that it leaves stands, if not until somebody lifts it.
+    pub cordon_for: Option<SignedDuration>,
     /// Its finalizers; ours is [`OUTCOME_FINALIZER`].
     pub finalizers: Vec<String>,
     /// Whether Aegis has stopped it.
@@ -158,6 +161,7 @@ impl SeenAction {
             owner: owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone()),
             rule: annotation(RULE_ANNOTATION),
             template: annotation(TEMPLATE_ANNOTATION),
+            cordon_for: annotation(CORDON_FOR_ANNOTATION).and_then(|text| duration::parse(&text).ok()),
             finalizers: meta.finalizers.clone().unwrap_or_default(),
             stopped: annotation(STOPPED_ANNOTATION).is_some(),
             standing,

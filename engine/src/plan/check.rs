@@ -47,7 +47,7 @@ pub(super) fn render(
     rule: &ObjectName,
     template: &ObjectName,
 ) -> Result<Remedy, Refusal> {
-    let naming = Naming { phase, attempt, check: true, rule: rule.clone() };
+    let naming = Naming { phase, attempt, check: true, rule: rule.clone(), cordon_for: None };
     decide::render(seen, ledger, naming, template).map_err(|refusal| Refusal {
         message: format!("what rule {rule} asks for is verified with template {template}: {}", refusal.message),
         ..refusal

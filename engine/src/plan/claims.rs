@@ -2,6 +2,7 @@
 
 use aegis_crds::alert::{AlertOpsStatus, AlertStatus, VerificationStatus};
 use aegis_crds::guard::Claim;
+use aegis_crds::names::CORDON_FOR_ANNOTATION;
 use aegis_crds::template::ActsOn;
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +12,8 @@ use super::ledger::{Entry, Ledger};
 use super::snapshot::Snapshot;
 use super::template::CompiledTemplate;
 use super::{Decision, GiveBack, LastLook, Step};
-use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Request};
+use crate::duration;
+use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Refusal, Request};
 use crate::incident::Stored;
 use crate::rules::CompiledRule;
 use crate::scope::ObjectName;
@@ -91,14 +93,14 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
 /// What actions changed is written down when they end, also where they keep their places. It comes before their end
 /// stands in status: what stands there was noted, and is not noted again, since others may have changed the node since.
 pub(super) fn notes(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Vec<Step> {
-    let places = ledger.verified_from_now().map(|entry| &entry.record);
-    let noted = places.filter_map(|record| {
+    let places = ledger.verified_from_now().map(|entry| (&entry.record, lasts(Some(entry))));
+    let noted = places.filter_map(|(record, cordon_for)| {
         let at = |claim: &&Claim| (claim.phase, claim.attempt) == (record.phase, record.attempt);
         let claim = claims(seen).find(at)?.clone();
         let action = (ActionKind::parse(&record.kind)?, record.name.clone());
         let ended = Ended::Succeeded(record.completion_time.unwrap_or(now));
         let cooldown = cooldown(seen, &claim);
-        Some(Step::Note(Box::new(GiveBack { claim, ended, cooldown, action: Some(action) })))
+        Some(Step::Note(Box::new(GiveBack { claim, ended, cooldown, action: Some(action), cordon_for })))
     });
     noted.collect()
 }
@@ -143,7 +145,30 @@ fn give_back(seen: &Snapshot, ledger: &Ledger<'_>, claim: &Claim, now: Timestamp
     };
     let made = entry.map(|entry| &entry.record).filter(|record| record.uid.is_some() && record.verification.is_none());
     let action = made.and_then(|record| Some((ActionKind::parse(&record.kind)?, record.name.clone())));
-    Some(GiveBack { claim: claim.clone(), ended, cooldown: cooldown(seen, claim), action })
+    let cooldown = cooldown(seen, claim);
+    Some(GiveBack { claim: claim.clone(), ended, cooldown, action, cordon_for: lasts(entry) })
+}
+
+/// For how long a cordon of this action stands, as stands on the action since it was made.
+fn lasts(entry: Option<&Entry<'_>>) -> Option<SignedDuration> {
+    entry.and_then(|entry| entry.seen?.cordon_for)
+}
+
+/// For how long a cordon of the action that is due is to stand: what the alert says goes before what the rule does, and
+/// recovery leaves none. The error says what is wrong with the alert.
+pub(super) fn cordon_for(
+    seen: &Snapshot,
+    rule: &CompiledRule,
+    request: &Request,
+) -> Result<Option<SignedDuration>, Refusal> {
+    let annotations = seen.alert.metadata.annotations.as_ref();
+    match annotations.and_then(|all| all.get(CORDON_FOR_ANNOTATION)) {
+        _ if request.recovery => Ok(None),
+        None => Ok(rule.terms.cordon_for),
+        Some(text) => duration::parse(text).map(Some).map_err(|flaw| {
+            Refusal::new(Reason::BadAlert, format!("annotation {CORDON_FOR_ANNOTATION} of the alert: {flaw}"))
+        }),
+    }
 }
 
 fn cooldown(seen: &Snapshot, claim: &Claim) -> SignedDuration {

@@ -225,8 +225,9 @@ fn action(
     let template = seen.templates.get(wanted).and_then(|template| template.as_ref().ok());
     let request = claims::request(seen, phase, attempt, Ok(&choice.winner), template);
     let rule = &choice.winner;
-    let naming = Naming { phase, attempt, check: false, rule: rule.name.clone() };
-    let rendered = render(seen, ledger, naming, wanted).and_then(|remedy| {
+    let rendered = claims::cordon_for(seen, rule, &request).and_then(|cordon_for| {
+        let naming = Naming { phase, attempt, check: false, rule: rule.name.clone(), cordon_for };
+        let remedy = render(seen, ledger, naming, wanted)?;
         // An action that could not be verified afterwards is not taken either.
         if let Some(template) = rule.verification.as_ref().and_then(|asked| asked.template.as_ref()) {
             check::render(seen, ledger, phase, attempt, &rule.name, template)?;
@@ -309,7 +310,7 @@ pub(super) fn render(
     naming: Naming,
     wanted: &ObjectName,
 ) -> Result<Remedy, Refusal> {
-    let Naming { phase, attempt, check, ref rule } = naming;
+    let Naming { phase, attempt, check, ref rule, .. } = naming;
     let template = match seen.templates.get(wanted) {
         Some(Ok(template)) => template,
         Some(Err(broken)) => {

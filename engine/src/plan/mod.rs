@@ -184,6 +184,8 @@ pub struct GiveBack {
     pub cooldown: SignedDuration,
     /// The action whose changes are to be written down; `None` if it was never made, or if that was done.
     pub action: Option<(ActionKind, String)>,
+    /// For how long a cordon that it left stands, if not until somebody lifts it.
+    pub cordon_for: Option<SignedDuration>,
 }
 
 /// A merge patch for an action in the alert's namespace.

@@ -3,12 +3,14 @@
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::AlertStatus;
 use aegis_crds::names::{self, is_label_value};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::action::{ActionKind, STOPPED_ANNOTATION};
 use super::snapshot::Settings;
 use super::template::CompiledTemplate;
+use crate::duration;
 use crate::render::checks::{self, ServiceAccount};
 use crate::render::{Flaw, Parameters};
 use crate::scope::ObjectName;
@@ -78,6 +80,8 @@ pub(super) struct Naming {
     pub(super) attempt: i32,
     pub(super) check: bool,
     pub(super) rule: ObjectName,
+    /// For how long a cordon of the action stands, which is marked on it.
+    pub(super) cordon_for: Option<SignedDuration>,
 }
 
 /// Renders a template for an alert and checks what came out. `name` chooses name and salt once the kind is known.
@@ -100,7 +104,7 @@ pub(super) fn render(
     }
     allow_service_accounts(&mut object, kind, &settings.service_accounts)?;
     let (name, salt) = name(kind);
-    let Naming { phase, attempt, check, rule } = naming;
+    let Naming { phase, attempt, check, rule, cordon_for } = naming;
     let mut remedy = Remedy {
         kind,
         namespace,
@@ -113,7 +117,7 @@ pub(super) fn render(
         template: template.name.clone(),
         object: Value::Null,
     };
-    let metadata = metadata(alert, &remedy, object.get("metadata"))?;
+    let metadata = metadata(alert, &remedy, cordon_for, object.get("metadata"))?;
     if let Some(object) = object.as_object_mut() {
         object.insert("metadata".to_owned(), metadata);
         // How it stands is for its executor to say.
@@ -128,7 +132,12 @@ fn other_namespace(field: &str, asked: &str, own: &str) -> Box<Flaw> {
     Flaw::new(problem).field(field).hint("leave it out").into()
 }
 
-fn metadata(alert: &AegisAlert, remedy: &Remedy, written: Option<&Value>) -> Result<Value, Box<Flaw>> {
+fn metadata(
+    alert: &AegisAlert,
+    remedy: &Remedy,
+    cordon_for: Option<SignedDuration>,
+    written: Option<&Value>,
+) -> Result<Value, Box<Flaw>> {
     let map = |name: &str| match written.and_then(|metadata| metadata.get(name)) {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(map)) => Ok(map.clone()),
@@ -162,6 +171,10 @@ fn metadata(alert: &AegisAlert, remedy: &Remedy, written: Option<&Value>) -> Res
     let mut annotations = map("annotations")?;
     annotations.remove(STOPPED_ANNOTATION);
     annotations.remove(names::BEFORE_ANNOTATION);
+    annotations.remove(names::CORDON_FOR_ANNOTATION);
+    if let Some(length) = cordon_for {
+        annotations.insert(names::CORDON_FOR_ANNOTATION.to_owned(), json!(duration::exact(length)));
+    }
     annotations.insert(names::RULE_ANNOTATION.to_owned(), json!(remedy.rule.to_string()));
     annotations.insert(names::TEMPLATE_ANNOTATION.to_owned(), json!(remedy.template.to_string()));
 

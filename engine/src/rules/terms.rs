@@ -30,6 +30,8 @@ pub struct Terms {
     pub budget: RuleBudget,
     /// When it acts again on a target.
     pub retries: RuleRetries,
+    /// For how long a cordon that its action leaves stands, if not until somebody lifts it.
+    pub cordon_for: Option<SignedDuration>,
 }
 
 /// One step of an escalation.
@@ -67,6 +69,10 @@ impl Terms {
             if budget != RuleBudget::default() {
                 contradicts("spec.budget", "a budget", "none: recovery takes no place in a budget");
             }
+            if let Some(length) = &spec.cordon_for {
+                let expected = "none: recovery lifts cordons and sets none";
+                contradicts("spec.cordonFor", &shown(length), expected);
+            }
             if !spec.escalation.is_empty() {
                 let expected = "none: a further step would act past the budgets; give it a rule of its own";
                 contradicts("spec.escalation", "steps", expected);
@@ -79,6 +85,7 @@ impl Terms {
             approval,
             budget,
             retries: RuleRetries::compile(spec.retries.as_ref(), flaws),
+            cordon_for: length(spec.cordon_for.as_deref(), "spec.cordonFor", flaws),
         }
     }
 
@@ -209,9 +216,10 @@ mod tests {
     fn what_a_rule_says_is_kept() {
         let compiled = compile(json!({
             "mode": "Observe", "onCordoned": "Act", "approval": "Required",
-            "budget": {"unfinished": 3, "nodesOutPercent": 2}, "retries": {"cooldown": "10m", "attempts": 5},
+            "budget": {"unfinished": 3, "nodesOutPercent": 2}, "retries": {"cooldown": "10m", "attempts": 5}, "cordonFor": "2h",
         }));
-        let Terms { mode, recovery, on_cordoned, approval, budget, retries } = compiled.terms;
+        let Terms { mode, recovery, on_cordoned, approval, budget, retries, cordon_for } = compiled.terms;
+        assert_eq!(cordon_for, Some(SignedDuration::from_hours(2)));
         assert_eq!((mode, recovery), (Mode::Observe, None));
         assert_eq!((on_cordoned, approval), (OnCordoned::Act, RuleApproval::Required));
         assert_eq!(budget, RuleBudget { unfinished: Some(3), nodes_out_percent: Some(2) });
@@ -293,6 +301,15 @@ mod tests {
             (
                 json!({"recovery": true, "budget": {"unfinished": 3}}),
                 "spec.budget: found a budget beside recovery: true, expected none: recovery takes no place in a budget",
+            ),
+            (
+                json!({"recovery": true, "cordonFor": "2h"}),
+                "spec.cordonFor: found \"2h\" beside recovery: true, expected none: recovery lifts cordons and sets none",
+            ),
+            (
+                json!({"cordonFor": "a while"}),
+                "spec.cordonFor: found \"a while\", expected a length of time above zero such as \"90s\", \"30m\" or \
+                 \"1h30m\"",
             ),
             (
                 json!({"recovery": true, "escalation": [{"name": "reboot"}]}),

@@ -118,7 +118,12 @@ async fn put_back(client: &Client, name: &str, alert: Option<&str>, dry_run: Dry
 
 /// One change as it is put back.
 fn told(change: &Change) -> String {
-    let Change { field, before, after, alert, rule, .. } = change;
+    let Change { field, before, after, alert, rule, expires, .. } = change;
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
-    format!("{field}: {} -> {} (set for alert {alert}, rule {rule})", value(after), value(before))
+    format!(
+        "{field}: {} -> {} (set for alert {alert}, rule {rule}{})",
+        value(after),
+        value(before),
+        expires.map(|end| format!(", until {end}")).unwrap_or_default()
+    )
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use aegis_crds::alert::{AlertStatus, TtlStrategy};
-use aegis_crds::names::{self, REQUEST_ANNOTATION, SOP_LABEL};
+use aegis_crds::names::{self, CORDON_FOR_ANNOTATION, REQUEST_ANNOTATION, SOP_LABEL};
 use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_engine::duration;
 use aegis_engine::incident::IncidentId;
 use aegis_engine::intake;
 use aegis_engine::plan::CompiledTemplate;
 use aegis_engine::rules::{AlertFacts, RuleBook};
 use aegis_engine::scope::Namespaces;
+use jiff::SignedDuration;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -31,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) object: Value,
     /// Values for its parameters.
     pub(crate) parameters: BTreeMap<String, String>,
+    /// For how long a cordon that it leaves stands, if not until somebody lifts it.
+    pub(crate) cordon_for: Option<SignedDuration>,
     /// Why.
     pub(crate) reason: String,
 }
@@ -62,6 +66,9 @@ impl Request {
         let mut alert = intake::alert_object(signal, &name, namespace, &incident, &TtlStrategy::default());
         let why = self.reason.split_whitespace().collect::<Vec<_>>().join(" ");
         alert.annotations_mut().insert(REQUEST_ANNOTATION.to_owned(), format!("{}: {why}", person.name));
+        if let Some(length) = self.cordon_for {
+            alert.annotations_mut().insert(CORDON_FOR_ANNOTATION.to_owned(), duration::exact(length));
+        }
         Ok(alert)
     }
 
@@ -143,6 +150,7 @@ mod tests {
             sop: "drain".into(),
             object: json!({"kind": "Node", "name": "n1", "node": "n1"}),
             parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            cordon_for: None,
             reason: "the rack\nis wet".into(),
         }
     }
@@ -158,6 +166,9 @@ mod tests {
         assert_eq!((alert.labels()["sop"].as_str(), alert.labels()["force"].as_str()), ("drain", "true"));
         assert_eq!(alert.annotations()[REQUEST_ANNOTATION], "ann: the rack is wet");
         assert_eq!(alert.spec.involved_object.node, "n1");
+        assert!(!alert.annotations().contains_key(CORDON_FOR_ANNOTATION));
+        let lasting = Request { cordon_for: Some(SignedDuration::from_mins(90)), ..request(&[]) };
+        assert_eq!(lasting.alert(&ann(), "1", "m").unwrap().annotations()[CORDON_FOR_ANNOTATION], "1h30m");
         let again = request(&[("force", "true")]).alert(&ann(), "2", "monitoring").unwrap();
         assert_ne!(alert.name_any(), again.name_any(), "asked for twice in one second, it is done twice");
     }

@@ -40,6 +40,9 @@ use crate::person::Person;
   # Ask for it; with --wait it is followed until it has ended
   kubectl aegis sop run cordon --node dev1 --reason 'fan 3 is loud'
 
+  # A cordon that Aegis lifts by itself after two hours
+  kubectl aegis sop run cordon --node dev1 --reason 'fan 3 is loud' --for 2h
+
   # With a value for a parameter
   kubectl aegis sop run restart-pod --pod shop/web-0 --reason 'hangs' --param gracePeriod=5
 
@@ -60,7 +63,17 @@ pub(crate) struct Run {
     #[arg(long = "param", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
     #[command(flatten)]
+    lasting: Lasting,
+    #[command(flatten)]
     asking: Asking,
+}
+
+/// What a request of something that cordons may say.
+#[derive(Args, Debug)]
+pub(crate) struct Lasting {
+    /// For how long the cordon that it leaves stands; Aegis lifts it then, unless somebody has set it anew
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    cordon_for: Option<SignedDuration>,
 }
 
 /// What every request says.
@@ -77,6 +90,13 @@ pub(crate) struct Asking {
     timeout: SignedDuration,
     #[command(flatten)]
     dry_run: DryRunArg,
+}
+
+impl Lasting {
+    /// The length of time, if one was given.
+    pub(crate) fn length(&self) -> Option<SignedDuration> {
+        self.cordon_for
+    }
 }
 
 impl Run {
@@ -97,7 +117,7 @@ impl Run {
             },
             (node, None) => Target::Node(node.unwrap_or_default()),
         };
-        ask(cluster, &self.name, target, parameters, self.asking).await
+        ask(cluster, &self.name, target, parameters, self.lasting.length(), self.asking).await
     }
 }
 
@@ -114,6 +134,7 @@ pub(crate) async fn ask(
     sop: &str,
     target: Target,
     parameters: BTreeMap<String, String>,
+    cordon_for: Option<SignedDuration>,
     asking: Asking,
 ) -> anyhow::Result<()> {
     if asking.reason.trim().is_empty() {
@@ -122,9 +143,14 @@ pub(crate) async fn ask(
     let dry_run = asking.dry_run.dry_run;
     let client = cluster.client().await?;
     let namespace = cluster.namespace.as_str();
-    let mut request =
-        Request { sop: sop.to_owned(), object: Value::Null, parameters, reason: asking.reason.trim().to_owned() };
+    let reason = asking.reason.trim().to_owned();
+    let mut request = Request { sop: sop.to_owned(), object: Value::Null, parameters, cordon_for, reason };
     let template = request.template(&client, namespace).await?;
+    if cordon_for.is_some() && (is_about_a_pod(&template) || template.spec.recovery == Some(true)) {
+        return Err(Failure::new(Kind::Usage, format!("--for: {sop} leaves no cordon on a node that could end"))
+            .hint("it is for what cordons a node, such as cordon and drain")
+            .into());
+    }
     request.object = match (&target, is_about_a_pod(&template)) {
         (Target::Node(node), false) => of_node(&client, node).await?,
         (Target::Pod(namespace, name), _) => of_pod(&client, namespace, name).await?,

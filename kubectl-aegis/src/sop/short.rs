@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use jiff::SignedDuration;
 
-use super::run::{Asking, Target, ask};
+use super::run::{Asking, Lasting, Target, ask};
 use crate::cluster::ClusterArgs;
 use crate::failure::{Failure, Kind};
 
@@ -12,10 +13,18 @@ use crate::failure::{Failure, Kind};
 ///
 /// Short for `kubectl aegis sop run cordon --node NAME`. Unlike `kubectl cordon` it is written down who asked for it and
 /// why, the guard counts it, and `kubectl aegis undo node/NAME` puts it back.
+///
+/// With --for it ends by itself, counted from when the node was cordoned: Aegis lifts it then, as far as nobody has set it
+/// anew and nothing works on the node. A cordon of Aegis that stands already never ends earlier for it.
 #[derive(Args)]
-#[command(after_help = "Example:
-  kubectl aegis cordon node/dev1 --reason 'fan 3 is loud'")]
+#[command(after_help = "Examples:
+  kubectl aegis cordon node/dev1 --reason 'fan 3 is loud'
+
+  # For two hours; `kubectl aegis get nodes -o wide` shows until when
+  kubectl aegis cordon node/dev1 --reason 'memory test' --for 2h")]
 pub(crate) struct Cordon {
+    #[command(flatten)]
+    lasting: Lasting,
     #[command(flatten)]
     words: Words,
 }
@@ -42,18 +51,18 @@ struct Words {
 
 impl Cordon {
     pub(crate) async fn run(self, cluster: &ClusterArgs) -> anyhow::Result<()> {
-        self.words.ask(cluster, "cordon").await
+        self.words.ask(cluster, "cordon", self.lasting.length()).await
     }
 }
 
 impl Uncordon {
     pub(crate) async fn run(self, cluster: &ClusterArgs) -> anyhow::Result<()> {
-        self.words.ask(cluster, "uncordon").await
+        self.words.ask(cluster, "uncordon", None).await
     }
 }
 
 impl Words {
-    async fn ask(self, cluster: &ClusterArgs, sop: &str) -> anyhow::Result<()> {
+    async fn ask(self, cluster: &ClusterArgs, sop: &str, cordon_for: Option<SignedDuration>) -> anyhow::Result<()> {
         let node = match self.node.split_once('/') {
             Some(("node" | "nodes" | "no", name)) => name,
             None => self.node.as_str(),
@@ -62,6 +71,6 @@ impl Words {
                 return Err(Failure::new(Kind::Usage, what).into());
             }
         };
-        ask(cluster, sop, Target::Node(node.to_owned()), BTreeMap::new(), self.asking).await
+        ask(cluster, sop, Target::Node(node.to_owned()), BTreeMap::new(), cordon_for, self.asking).await
     }
 }

@@ -478,7 +478,7 @@ impl World {
         let Some((_, action)) = &back.action else { return Ok(()) };
         let written = text(&self.truth.workflows[action], "/metadata/annotations/aegis.io~1node-before").to_owned();
         let Claim { alert, rule, .. } = &back.claim;
-        let author = Author { alert, rule, action, time: at(self.now) };
+        let author = Author { alert, rule, action, time: at(self.now), cordon_for: back.cordon_for };
         let noted = Picture::parse(&written).and_then(|before| changes::record(&before, &found, author));
         if let Some(noted) = noted {
             self.spend()?;

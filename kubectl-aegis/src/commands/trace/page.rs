@@ -234,8 +234,9 @@ impl Page {
         for (nth, touch) in story.touched.iter().enumerate() {
             let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
             let change = &touch.change;
-            let text =
-                format!("node/{} {}: {} -> {}", touch.node, change.field, value(&change.before), value(&change.after));
+            let until = change.expires.map(|end| format!(", until {end}")).unwrap_or_default();
+            let (before, after) = (value(&change.before), value(&change.after));
+            let text = format!("node/{} {}: {before} -> {after}{until}", touch.node, change.field);
             self.head(if nth == 0 { "touched" } else { "" }, &one_line(&text));
         }
         if !story.touched.is_empty() {

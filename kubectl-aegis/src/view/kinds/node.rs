@@ -19,6 +19,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::text("changed", "CHANGED", |node| changes(node, "field")),
     age(),
     Field::text("for", "FOR", |node| changes(node, "alert")).or(&["alert"]).at(Place::Wide),
+    Field::text("until", "UNTIL", |node| changes(node, "expires")).at(Place::Wide),
     Field::text("disabled", "DISABLED", opted_out).at(Place::Wide),
     Field::text("kubelet", "KUBELET", |node| Datum::at(node, "/status/nodeInfo/kubeletVersion")).at(Place::Wide),
 ];
@@ -45,7 +46,7 @@ fn tone(datum: &Datum) -> Tone {
     }
 }
 
-/// What Aegis changed on it, or for which alerts.
+/// What Aegis changed on it, for which alerts, or until when.
 fn changes(node: &Value, part: &str) -> Datum {
     let text = node.pointer("/metadata/annotations").and_then(|all| all.get(CHANGES_ANNOTATION)?.as_str());
     let changes: Vec<Value> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();

@@ -18,6 +18,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::number("priority", "PRIORITY", |rule| Datum::at(rule, "/spec/priority")).at(Place::Wide),
     Field::text("approval", "APPROVAL", |rule| Datum::at(rule, "/spec/approval")).at(Place::Wide),
     Field::text("recovery", "RECOVERY", |rule| Datum::at(rule, "/spec/recovery")).at(Place::Wide),
+    Field::text("cordonfor", "CORDON FOR", |rule| Datum::at(rule, "/spec/cordonFor")).at(Place::Wide),
     Field::text("message", "MESSAGE", flaw).at(Place::Wide).toned(faint),
 ];
 
