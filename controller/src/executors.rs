@@ -146,3 +146,29 @@ fn trim_metadata(meta: &mut ObjectMeta) {
     meta.generation = None;
     cache::shrink(meta);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_engine::plan::SeenAction;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_kept_of_an_action_tells_all_that_decisions_read() {
+        let mut meta: ObjectMeta = serde_json::from_value(json!({
+            "name": "w", "managedFields": [{"manager": "argo"}],
+            "labels": {
+                "aegis.io/alert-uid": "a", "aegis.io/phase": "Firing", "aegis.io/attempt": "2", "aegis.io/check": "true",
+                "workflows.argoproj.io/phase": "Running", "team": "gpu",
+            },
+            "annotations": {"aegis.io/rule": "m/r", "aegis.io/template": "m/t", "aegis.io/cordon-for": "2h",
+                "aegis.io/stopped": "Timeout", "aegis.io/node-before": "{}"},
+        }))
+        .unwrap();
+        let whole = SeenAction::workflow_metadata(&meta);
+        assert!(whole.identity.as_ref().is_some_and(|identity| identity.check) && whole.cordon_for.is_some());
+        trim_metadata(&mut meta);
+        assert_eq!(SeenAction::workflow_metadata(&meta), whole);
+        assert_eq!((meta.labels.unwrap().len(), meta.annotations.unwrap().len()), (5, 4), "and no more");
+    }
+}
