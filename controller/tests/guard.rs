@@ -371,11 +371,13 @@ async fn a_cordon_that_a_person_sets_after_lifting_ours_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_leader_had_taken_to_put_something_back_is_given_back_by_the_next() {
+async fn what_a_leader_left_taken_is_given_back_by_the_next() {
     let cluster = guarded().await;
     let claim = json!({"alert": "node/dev1", "uid": "expiry/u", "phase": "Firing", "attempt": 1, "rule": "m/r",
         "target": "node/dev1", "node": "dev1", "recovery": true});
-    let status = json!({"status": {"claims": [claim]}});
+    let gone = json!({"alert": "default-gone", "uid": "u", "phase": "Firing", "attempt": 1, "rule": "m/r",
+        "target": "node/dev2", "node": "dev2"});
+    let status = json!({"status": {"claims": [claim, gone]}});
     cluster.guards().patch_status("aegis", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     let controller = Controller::start(&cluster).await;
     until("its place is given back", async || {
@@ -462,5 +464,21 @@ async fn a_rule_that_observes_shows_what_it_would_have_done() {
     let message = held(&cluster, "f", "Observed").await;
     assert!(message.starts_with("would create Workflow"), "{message}");
     assert!(cluster.all_workflows().await.is_empty());
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_any_more_once_the_nodes_are_back() {
+    let cluster = Cluster::with(Options { nodes: vec!["dev1".into(), "dev2".into()], ..common::options() }).await;
+    policy(&cluster, json!({"approval": {"aboveNodesOut": 1}})).await;
+    cluster.apply(seed_rule()).await;
+    cluster.apply(seed_template()).await;
+    cordon(&cluster, "dev2", true).await;
+    let _simulator = cluster.simulate(SimulatorOptions::default());
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "f")).await;
+    held(&cluster, "f", "NeedsApproval").await;
+    cordon(&cluster, "dev2", false).await;
+    succeeded(&cluster, "f").await;
     controller.stop().await;
 }

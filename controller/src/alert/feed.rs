@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_crds::AegisAlert;
-use aegis_engine::guard::Reason;
+use aegis_engine::guard::{Rank, Reason, expiry};
 use aegis_engine::plan::ActionKind;
+use jiff::Timestamp;
 use kube::Resource;
 
 use super::probe;
@@ -26,6 +27,7 @@ const APPROVALS: Duration = Duration::from_secs(30);
 pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
     // The books hold all that is known from the start, before anything is judged by them.
     let (rules, templates) = tokio::join!(Definitions::of(&lead.context.rules), Definitions::of(&lead.templates));
+    first(lead, queue).await;
     tokio::join!(
         alerts(lead, queue),
         actions(lead, queue, ActionKind::Workflow, &lead.workflows),
@@ -34,9 +36,31 @@ pub async fn follow(lead: &Lead, queue: &Queue<Key>) {
         templates.follow(lead, queue),
         opted_out(lead, queue),
         approvals(lead, queue),
+        asked(lead, queue),
         old_controller(lead, queue),
         missing_kinds(lead, queue),
     );
+}
+
+/// Whom a leader that has just begun looks at before all others: those who hold places, since what has ended makes room,
+/// or whose alert is gone; then those who come first for the room that there is.
+async fn first(lead: &Lead, queue: &Queue<Key>) {
+    let namespace = &lead.context.settings.alert.publish_namespace;
+    for claim in lead.view.guard().book.claims().filter(|claim| !expiry::took(claim)) {
+        queue.push(Key::new(namespace, &claim.alert), Lane::Fresh);
+    }
+    let mut pause = Pause::default();
+    let mut unfinished: Vec<(Rank, Key)> = Vec::new();
+    for alert in lead.context.alerts.unfinished() {
+        let since = alert.meta().creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        let key = Key::of(alert.as_ref());
+        unfinished.push((Rank::new(alert.spec.severity.as_deref(), since, &key.name), key));
+        pause.after_one().await;
+    }
+    unfinished.sort();
+    for (_, key) in unfinished {
+        queue.push(key, Lane::Fresh);
+    }
 }
 
 async fn alerts(lead: &Lead, queue: &Queue<Key>) {
@@ -188,6 +212,32 @@ async fn approvals(lead: &Lead, queue: &Queue<Key>) {
             wake(lead, queue, |reason| reason == Reason::NeedsApproval).await;
         }
         tokio::time::sleep(APPROVALS).await;
+    }
+}
+
+/// Wakes what waits for a person when the policy, or how many nodes are out, says otherwise: perhaps nobody is asked any
+/// more.
+async fn asked(lead: &Lead, queue: &Queue<Key>) {
+    let (mut guards, mut fleet) = (lead.guards.subscribe(), lead.view.fleet_changes());
+    let mut known = None;
+    loop {
+        fleet.mark_unchanged();
+        let generation = lead.view.guard_object().and_then(|object| object.metadata.generation);
+        let guard = lead.view.guard();
+        let above = guard.policy().and_then(|policy| policy.approval().above_nodes_out);
+        // Beyond that many it makes no difference, so a storm wakes nobody.
+        let out = above.map(|above| guard.fleet.out_by_pool(guard.book.nodes(), above.saturating_add(1)));
+        let now = Some((generation, out));
+        if known != now {
+            if known.is_some() {
+                wake(lead, queue, |reason| reason == Reason::NeedsApproval).await;
+            }
+            known = now;
+        }
+        tokio::select! {
+            _ = guards.next() => {}
+            told = fleet.changed() => if told.is_err() { return },
+        }
     }
 }
 

@@ -161,6 +161,18 @@ impl Fleet {
         Some(Out { total: count.total, nodes })
     }
 
+    /// How many nodes of each pool are out or under action, where any are; of more than `most` only that many are told.
+    pub fn out_by_pool<'a>(&self, under_action: impl Iterator<Item = &'a str>, most: usize) -> BTreeMap<String, usize> {
+        let mut pools: BTreeMap<&str, usize> =
+            self.pools.iter().map(|(pool, count)| (pool.as_str(), count.out.len())).collect();
+        let busy: BTreeSet<&str> = under_action.collect();
+        for node in busy.into_iter().filter_map(|name| self.nodes.get(name)).filter(|node| !node.is_out()) {
+            *pools.entry(&node.pool).or_default() += 1;
+        }
+        let told = pools.into_iter().filter(|(_, out)| *out > 0);
+        told.map(|(pool, out)| (pool.to_owned(), out.min(most))).collect()
+    }
+
     fn of_pool(&self, name: &str, pool: &str) -> bool {
         self.nodes.get(name).is_some_and(|node| node.pool == pool)
     }

@@ -527,3 +527,15 @@ fn room_that_nobody_before_it_can_use_is_not_kept_from_it() {
     line.wait("paused", ranked("paused", "critical", 60));
     assert_eq!(line.round(&guard, &[ranked("late", "info", 0)], noon()).answers, [Answer::Taken]);
 }
+
+#[test]
+fn a_node_that_is_out_and_under_action_counts_once_in_its_pool() {
+    let mut nodes = hundred();
+    nodes.extend([not_ready("x"), not_ready("y")]);
+    let guard = guard(&spec(json!({})), &nodes);
+    let out = |busy: &[&str], most: usize| guard.fleet.out_by_pool(busy.iter().copied(), most);
+    let default = |count: usize| std::collections::BTreeMap::from([(DEFAULT_POOL.to_owned(), count)]);
+    assert_eq!(out(&[], 9), default(2));
+    assert_eq!(out(&["x", "n1", "n1", "unknown"], 9), default(3));
+    assert_eq!(out(&["n1", "n2"], 3), default(3), "beyond that it makes no difference");
+}
