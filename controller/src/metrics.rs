@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_crds::AegisAlert;
+use aegis_crds::conditions::{self, ConditionType};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -43,6 +45,7 @@ struct All {
     truncated: Family<ReasonLabel, Counter>,
     actions: Family<OutcomeLabels, Counter>,
     held: Family<ReasonLabel, Counter>,
+    in_vain: Family<ReasonLabel, Counter>,
     answers: Family<AnswerLabels, Counter>,
     answer_seconds: Histogram,
     queued: Gauge,
@@ -122,6 +125,9 @@ struct RequestLabels {
 const SECONDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0, 900.0, 3600.0];
 
+/// How it is found out that an action did not cure the problem.
+const IN_VAIN: [&str; 2] = ["StillFiring", "CheckFailed"];
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -156,6 +162,11 @@ impl Metrics {
             truncated: kept(&mut registry, "alerts_shortened", "Alerts that lost text, by where it was lost"),
             actions: kept(&mut registry, "actions", "Actions that ended, by outcome and reason"),
             held: kept(&mut registry, "alerts_held", "Alerts that led to no action, by reason"),
+            in_vain: kept(
+                &mut registry,
+                "repairs_in_vain",
+                "Actions that succeeded and did not cure the problem, by how that was found out",
+            ),
             answers: kept(&mut registry, "webhook_answers", "Answers of the webhook by route and status code"),
             queued: kept(&mut registry, "webhook_queued_alerts", "Alerts that are being stored or wait for it"),
             objects: kept(&mut registry, "cache_objects", "Objects in a cache"),
@@ -213,6 +224,22 @@ impl Metrics {
     /// An alert led to no action for that reason.
     pub fn held(&self, reason: &'static str) {
         self.all.held.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// The alert's status was written: if it says now, and did not before, that the last action for it did not cure the
+    /// problem, that counts.
+    pub fn repair(&self, before: &AegisAlert, after: &AegisAlert) {
+        let told = |alert: &AegisAlert| {
+            let conditions = alert.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            let repaired = conditions::find(conditions, ConditionType::Repaired.as_str())?;
+            let told = (repaired.reason.clone().unwrap_or_default(), repaired.message.clone());
+            (repaired.status == "False").then_some(told)
+        };
+        let Some((reason, message)) = told(after) else { return };
+        if told(before) != Some((reason.clone(), message)) {
+            let known = IN_VAIN.into_iter().find(|word| *word == reason);
+            self.all.in_vain.get_or_create(&ReasonLabel { reason: known.unwrap_or("Other") }).inc();
+        }
     }
 
     /// The webhook answered. `route` is one of the known routes.
@@ -282,6 +309,37 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_repair_in_vain_counts_once_by_how_that_was_found_out() {
+        let alert = |told: Option<(bool, &str, &str)>| {
+            let mut alert = AegisAlert::new("a", Default::default());
+            if let Some((holds, reason, message)) = told {
+                let condition = conditions::Condition::new(ConditionType::Repaired, holds, reason, message);
+                alert.status.get_or_insert_default().conditions.push(condition);
+            }
+            alert
+        };
+        let metrics = Metrics::new();
+        let history = [
+            None,
+            Some((false, "StillFiring", "after w1")),
+            Some((false, "StillFiring", "after w1")),
+            Some((false, "StillFiring", "after w2")),
+            Some((false, "CheckFailed", "after w3")),
+            Some((true, "Resolved", "after w3")),
+        ];
+        for two in history.windows(2) {
+            metrics.repair(&alert(two[0]), &alert(two[1]));
+        }
+        let page = metrics.text().unwrap();
+        for line in [
+            "aegis_repairs_in_vain_total{reason=\"StillFiring\"} 2",
+            "aegis_repairs_in_vain_total{reason=\"CheckFailed\"} 1",
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+    }
 
     #[test]
     fn the_page_names_every_number_with_its_labels() {

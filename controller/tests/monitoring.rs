@@ -24,6 +24,13 @@ fn told() -> BTreeMap<String, BTreeSet<String>> {
     metrics.shortened("details", 1);
     metrics.action("Failed", "Failed");
     metrics.held("NoRule");
+    let alert = |text: &str| serde_json::from_str::<aegis_crds::AegisAlert>(text).unwrap();
+    let before = alert(r#"{"metadata": {}, "spec": {"type": "t"}}"#);
+    let repaired = r#"{"type": "Repaired", "status": "False", "reason": "StillFiring"}"#;
+    metrics.repair(
+        &before,
+        &alert(&format!(r#"{{"metadata": {{}}, "spec": {{"type": "t"}}, "status": {{"conditions": [{repaired}]}}}}"#)),
+    );
     metrics.answered("/alert", 200, Duration::from_millis(1));
     metrics.cache_objects("AegisAlert").set(1);
     metrics.cache_unreadable("AegisAlert", 1);

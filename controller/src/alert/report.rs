@@ -107,6 +107,7 @@ fn was_ours(patch: &Value, alert: &AegisAlert) -> bool {
 
 /// Counts, times, logs and tells what is new in a status that was written.
 fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
+    lead.context.metrics.repair(before, after);
     let known = |uid: &str| actions(before).iter().find(|action| action.uid.as_deref() == Some(uid));
     for action in actions(after) {
         let Some(uid) = action.uid.as_deref() else { continue };

@@ -260,6 +260,7 @@ impl Inner {
             let patch = status::counted(&found, held.by, &held.signal, held.heard);
             match self.api.patch_status(&due.name, &patch, deadline).await {
                 Ok(written) => {
+                    self.metrics.repair(&found, &written);
                     self.repeats.wrote(&written);
                     self.alerts.insert(written);
                     return Ok(());

@@ -152,6 +152,7 @@ impl Inner {
         match self.api.patch_status(&name, &patch, deadline).await {
             Ok(alert) => {
                 debug!(alert = %name, by = all, "counted a report on {name}");
+                self.metrics.repair(of, &alert);
                 self.repeats.wrote(&alert);
                 self.alerts.insert(alert);
                 Ok(Step::Done(Done::new(outcome, name, "")))
