@@ -58,9 +58,9 @@ pub type Workflows = Objects<PartialObjectMeta<Workflow>>;
 /// Our Jobs, by the name of their alert.
 pub type Jobs = Objects<Job>;
 
-/// The selector of what we made.
+/// The selector of what we made and may still read.
 pub fn ours() -> String {
-    format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY)
+    format!("{}={},!{}", names::MANAGED_BY_LABEL, names::MANAGED_BY, names::RELEASED_LABEL)
 }
 
 /// The selector of what others made.

@@ -70,6 +70,8 @@ pub const REQUEST_ANNOTATION: &str = "aegis.io/request";
 pub const CORDON_FOR_ANNOTATION: &str = "aegis.io/cordon-for";
 /// On the template and the rules of a procedure that people ask for by its name: that name.
 pub const SOP_LABEL: &str = "aegis.io/sop";
+/// On a Workflow or Job: "true" once its outcome stands in the alert's status and nothing will be read of it again.
+pub const RELEASED_LABEL: &str = "aegis.io/released";
 /// Keeps a Workflow or Job until its outcome stands in the alert's status.
 pub const OUTCOME_FINALIZER: &str = "aegis.io/outcome";
 /// The label in which Argo tells a Workflow's phase.

@@ -5,7 +5,7 @@ use std::fmt;
 use aegis_crds::alert::AlertStatus;
 use aegis_crds::names::{
     ALERT_UID_LABEL, ARGO_PHASE_LABEL, ATTEMPT_LABEL, CHECK_LABEL, CORDON_FOR_ANNOTATION, OUTCOME_FINALIZER,
-    PHASE_LABEL, RULE_ANNOTATION, TEMPLATE_ANNOTATION,
+    PHASE_LABEL, RELEASED_LABEL, RULE_ANNOTATION, TEMPLATE_ANNOTATION,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
@@ -185,11 +185,15 @@ impl SeenAction {
         self.finalizers.iter().any(|finalizer| finalizer == OUTCOME_FINALIZER)
     }
 
-    /// The merge patch that takes our finalizer away. It holds for the version that was seen only: the executor
-    /// may keep a finalizer of its own in the same list.
+    /// The merge patch that takes our finalizer away, and says so in a label, by which watches leave it out: who starts
+    /// where thousands have ended lists those that still matter. It holds for the version that was seen only: the
+    /// executor may keep a finalizer of its own in the same list.
     pub fn release(&self) -> Value {
         let rest: Vec<&String> = self.finalizers.iter().filter(|name| *name != OUTCOME_FINALIZER).collect();
-        json!({"metadata": {"uid": self.uid, "resourceVersion": self.resource_version, "finalizers": rest}})
+        json!({"metadata": {
+            "uid": self.uid, "resourceVersion": self.resource_version,
+            "labels": {RELEASED_LABEL: "true"}, "finalizers": rest,
+        }})
     }
 
     /// The merge patch that ends it: Argo terminates a Workflow that is shut down, and the Job controller fails a Job
@@ -248,7 +252,7 @@ mod tests {
         assert!(seen.is_kept());
         assert_eq!(
             seen.release(),
-            json!({"metadata": {"uid": "u", "resourceVersion": "7",
+            json!({"metadata": {"uid": "u", "resourceVersion": "7", "labels": {"aegis.io/released": "true"},
                                 "finalizers": ["workflows.argoproj.io/artifact-gc"]}})
         );
     }
