@@ -4,12 +4,12 @@
 //! with it), must list on request when a replica begins to lead, and must not wait without end for a server that
 //! accepts a request and stays silent.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
-use kube::ResourceExt;
+use futures::StreamExt;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ListMeta, Request};
@@ -141,6 +141,24 @@ struct Page<'a> {
     metadata: ListMeta,
     #[serde(borrow)]
     items: Option<Vec<&'a RawValue>>,
+}
+
+/// What an event says of its object before the rest of it is read.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    metadata: Place<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place<'a> {
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    resource_version: Cow<'a, str>,
 }
 
 /// The text of a page, in time.
@@ -334,7 +352,15 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             ..Default::default()
         };
         let deadline = Instant::now() + self.options.watch + self.options.watch / WATCH_GRACE;
-        let stream = match timeout_at(deadline, self.api.watch(&parameters, &version)).await {
+        let kind = Request::new(self.api.resource_url());
+        let mut request = match W::watch(&kind, &parameters, &version) {
+            Ok(request) => request,
+            Err(error) => return End::Trouble(version, Trouble::Watch(kube::Error::BuildRequest(error))),
+        };
+        // As the library notes what it is about to do.
+        request.extensions_mut().insert("watch");
+        let client = self.api.clone().into_client();
+        let stream = match timeout_at(deadline, client.request_events::<Box<RawValue>>(request)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 410) => {
                 return End::Relist(Some(Trouble::Told(status)));
@@ -342,7 +368,7 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             Ok(Err(error)) => return End::Trouble(version, Trouble::Watch(error)),
             Err(_) => return End::Trouble(version, Trouble::Silence),
         };
-        let mut stream = stream.into_stream().boxed();
+        let mut stream = stream.boxed();
         loop {
             let event = tokio::select! {
                 event = timeout_at(deadline, stream.next()) => event,
@@ -362,24 +388,30 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
         }
     }
 
-    fn follow(&mut self, event: WatchEvent<W>) -> Result<String, Trouble> {
+    fn follow(&mut self, event: WatchEvent<Box<RawValue>>) -> Result<String, Trouble> {
         let version = match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                let version = object.resource_version();
-                self.apply(object, Objects::applied);
-                version
+            WatchEvent::Added(text) | WatchEvent::Modified(text) => {
+                let Head { metadata } = head(&text)?;
+                let key = Key::new(&metadata.namespace, &metadata.name);
+                let version = number(Some(&metadata.resource_version));
+                // Most events tell of a version that our own write returned before.
+                if self.unreadable.contains_key(&key) || self.cache.would_take(&key, version) {
+                    self.apply(W::read(text.get()).map_err(garbled)?, Objects::applied);
+                }
+                metadata.resource_version.into_owned()
             }
-            WatchEvent::Deleted(object) => {
-                let key = Key::of(&object);
+            WatchEvent::Deleted(text) => {
+                let Head { metadata } = head(&text)?;
+                let key = Key::new(&metadata.namespace, &metadata.name);
                 self.unreadable.remove(&key);
                 self.count_unreadable();
-                self.cache.gone(&key, version_of(&object));
-                object.resource_version()
+                self.cache.gone(&key, number(Some(&metadata.resource_version)));
+                metadata.resource_version.into_owned()
             }
-            WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
+            WatchEvent::Bookmark(bookmark) => bookmark.metadata.resource_version,
             WatchEvent::Error(status) => return Err(Trouble::Told(status)),
         };
-        let version = version.filter(|version| !version.is_empty()).ok_or(Trouble::NoVersion)?;
+        let version = Some(version).filter(|version| !version.is_empty()).ok_or(Trouble::NoVersion)?;
         self.cache.seen(self.source, number(Some(&version)));
         Ok(version)
     }
@@ -414,6 +446,14 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             self.metrics.cache_unreadable(K::KIND, more);
         }
     }
+}
+
+fn head(text: &RawValue) -> Result<Head<'_>, Trouble> {
+    serde_json::from_str(text.get()).map_err(garbled)
+}
+
+fn garbled(error: serde_json::Error) -> Trouble {
+    Trouble::Watch(kube::Error::SerdeError(error))
 }
 
 fn unreadable(error: serde_json::Error) -> Trouble {

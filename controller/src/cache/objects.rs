@@ -356,8 +356,8 @@ impl<K: Kept> Objects<K> {
 
     fn take_in(&self, object: K, change: impl FnOnce(&mut Entry<K>)) {
         let (key, version) = (Key::of(&object), version_of(&object));
-        // Most events tell of a version that our own write returned before. No lock is held while it is packed.
-        if self.read().would_take(&key, version) {
+        // No lock is held while it is packed.
+        if self.would_take(&key, version) {
             let mut entry = Entry::whole(object, version);
             change(&mut entry);
             self.write().put(key, entry);
@@ -394,6 +394,11 @@ impl<K: Kept> Objects<K> {
         let mut store = self.write();
         store.retain(source, |key, held| named.contains(key) || held > version);
         store.see(source, version);
+    }
+
+    /// Whether nothing as new as that version is held.
+    pub(super) fn would_take(&self, key: &Key, version: u64) -> bool {
+        self.read().would_take(key, version)
     }
 
     /// An object is gone, or can no longer be read, as of `version`.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use axum::http;
 use kube::Resource;
-use kube::api::ListParams;
+use kube::api::{ListParams, WatchParams};
 use kube::core::{DeserializeGuard, PartialObjectMeta, Request, error_boundary::InvalidObject, request};
 use serde::de::DeserializeOwned;
 
@@ -18,7 +18,11 @@ pub trait Wire: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'sta
     /// What asks for a page of a list.
     fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error>;
 
-    /// Reads it from the text that it has in a list.
+    /// What asks for a watch of what changes after that version.
+    fn watch(kind: &Request, parameters: &WatchParams, version: &str)
+    -> Result<http::Request<Vec<u8>>, request::Error>;
+
+    /// Reads it from the text that it has in a list or in an event.
     fn read(text: &str) -> Result<Self, serde_json::Error>;
 
     /// The object, or why it cannot be read. Only the object is lost then, not the list that it stood in.
@@ -33,6 +37,14 @@ where
 
     fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
         kind.list(parameters)
+    }
+
+    fn watch(
+        kind: &Request,
+        parameters: &WatchParams,
+        version: &str,
+    ) -> Result<http::Request<Vec<u8>>, request::Error> {
+        kind.watch(parameters, version)
     }
 
     /// The guard makes two trees of every object before it has one: it is left to those that need it.
@@ -53,6 +65,14 @@ where
 
     fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
         kind.list_metadata(parameters)
+    }
+
+    fn watch(
+        kind: &Request,
+        parameters: &WatchParams,
+        version: &str,
+    ) -> Result<http::Request<Vec<u8>>, request::Error> {
+        kind.watch_metadata(parameters, version)
     }
 
     fn read(text: &str) -> Result<Self, serde_json::Error> {
