@@ -1,5 +1,7 @@
 //! Act: the only place that creates, stops or lets go of a Workflow or Job, and the only one that deletes an alert.
 
+use std::sync::Arc;
+
 use aegis_crds::AegisAlert;
 use aegis_crds::names::BEFORE_ANNOTATION;
 use aegis_engine::guard::Place;
@@ -162,7 +164,7 @@ pub async fn carry_out(
                 seen.guard = lead.view.guard();
                 *acted = true;
             }
-            Step::Create(remedy) => return create(lead, seen, *remedy, before).await,
+            Step::Create(remedy) => return create(lead, seen, Arc::unwrap_or_clone(remedy), before).await,
             Step::Stop(patch) => {
                 info!(action = %patch.name, "stopping {} {}", patch.kind, patch.name);
                 if !change(lead, seen, &patch, "stop").await? {
@@ -335,7 +337,7 @@ async fn delete(lead: &Lead, seen: &mut Snapshot, uid: String, resource_version:
             warn!(alert = %name, "did not delete alert {name}: it changed since it was judged");
             return match gather::fresh(lead, &seen.alert).await.map_err(Error::Delete)? {
                 Some(fresh) => {
-                    seen.alert = std::sync::Arc::new(fresh);
+                    seen.alert = Arc::new(fresh);
                     Ok(Progress::Replan)
                 }
                 None => Ok(Progress::Deleted),

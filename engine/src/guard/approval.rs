@@ -25,15 +25,16 @@ pub struct Opinion {
     pub void: bool,
 }
 
+/// Where people say it on the alert: an approval, one by a second person, and that it is declined.
+pub const SAID: [&str; 3] = [APPROVAL_ANNOTATION, SECOND_APPROVAL_ANNOTATION, REJECTION_ANNOTATION];
+
 impl Opinion {
     /// What stands on the alert about the action with this digest. What was said to another one says nothing of it.
     pub fn of(alert: &AegisAlert, plan: &str) -> Self {
         let said = |annotation: &str| alert.annotations().get(annotation).and_then(|text| words(text, plan));
-        let approved: BTreeSet<String> = [APPROVAL_ANNOTATION, SECOND_APPROVAL_ANNOTATION]
-            .into_iter()
-            .filter_map(said)
-            .map(|(user, _)| user.to_owned())
-            .collect();
+        let [approval, second, rejection] = SAID;
+        let approved: BTreeSet<String> =
+            [approval, second].into_iter().filter_map(said).map(|(user, _)| user.to_owned()).collect();
         let stands = alert.status.as_ref().and_then(|status| status.approval.as_ref());
         let of_plan = stands.filter(|stands| stands.plan == plan && !approved.is_empty());
         let void = of_plan.is_some_and(|stands| stands.by.is_empty());
@@ -41,7 +42,7 @@ impl Opinion {
         Self {
             since: of_plan.filter(same).and_then(|stands| stands.time),
             void,
-            declined: said(REJECTION_ANNOTATION).map(|(user, why)| (user.to_owned(), why.map(ToOwned::to_owned))),
+            declined: said(rejection).map(|(user, why)| (user.to_owned(), why.map(ToOwned::to_owned))),
             approved,
         }
     }

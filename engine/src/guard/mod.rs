@@ -33,7 +33,7 @@ use std::collections::BTreeSet;
 use aegis_crds::alert::AlertStatus;
 use jiff::{SignedDuration, Timestamp};
 
-pub use approval::Opinion;
+pub use approval::{Opinion, SAID};
 pub use book::{Book, Ended};
 pub use fleet::{Fleet, NodeFacts};
 pub use line::{Answer, Line, Round};

@@ -1,5 +1,7 @@
 //! The check of what an action achieved, where its rule asks for one: an action of the alert that acts on nothing.
 
+use std::sync::Arc;
+
 use aegis_crds::alert::{ActionStatus, AlertStatus};
 use jiff::Timestamp;
 
@@ -23,7 +25,7 @@ pub(super) fn decide(seen: &Snapshot, ledger: &Ledger<'_>, action: &ActionStatus
         return Decision::Rest(Rest::Verifies { until }).into();
     };
     let remedy = match render(seen, ledger, action.phase, action.attempt, &rule.name, template) {
-        Ok(remedy) => remedy,
+        Ok(remedy) => Arc::new(remedy),
         Err(refusal) => return Decision::Hold(refusal).into(),
     };
     let compiled = seen.templates.get(template).and_then(|template| template.as_ref().ok());
@@ -33,7 +35,7 @@ pub(super) fn decide(seen: &Snapshot, ledger: &Ledger<'_>, action: &ActionStatus
     let held = judgement.refusals().map(|(_, refusal)| refusal).find(|refusal| holds(refusal)).cloned();
     let decision = match held.or_else(|| decide::trouble(seen, &remedy, now)) {
         Some(refusal) => Decision::Hold(refusal),
-        None => Decision::Start(Box::new(remedy.clone())),
+        None => Decision::Start(remedy.clone()),
     };
     Decided { remedy: Some(remedy), ..decision.into() }
 }

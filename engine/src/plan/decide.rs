@@ -1,6 +1,7 @@
 //! What is due for an alert of which nothing is under way: an action, or a reason why there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aegis_crds::alert::{ActionStatus, AlertOpsStatus, AlertStatus, TriggerStatus, VerificationStatus};
 use aegis_crds::names;
@@ -24,9 +25,11 @@ pub(super) struct Decided {
     pub(super) choice: Option<Choice>,
     pub(super) judgement: Judgement,
     /// The action, also where it is held back.
-    pub(super) remedy: Option<Remedy>,
+    pub(super) remedy: Option<Arc<Remedy>>,
     /// What it asks of the guard.
     pub(super) request: Option<Request>,
+    /// Its digest, where people are asked for it or have said something.
+    pub(super) plan: Option<String>,
     /// What people said to it.
     pub(super) opinion: Opinion,
 }
@@ -39,6 +42,7 @@ impl From<Decision> for Decided {
             judgement: Judgement::default(),
             remedy: None,
             request: None,
+            plan: None,
             opinion: Opinion::default(),
         }
     }
@@ -232,9 +236,9 @@ fn action(
         if let Some(template) = rule.verification.as_ref().and_then(|asked| asked.template.as_ref()) {
             check::render(seen, ledger, phase, attempt, &rule.name, template)?;
         }
-        Ok(remedy)
+        Ok(Arc::new(remedy))
     });
-    let plan = rendered.as_ref().ok().map(Remedy::plan);
+    let plan = rendered.as_ref().ok().filter(|_| concerns_people(seen, rule)).map(|remedy| remedy.plan());
     let opinion = plan.as_deref().map(|plan| Opinion::of(&seen.alert, plan)).unwrap_or_default();
     let case =
         Case { plan: plan.as_deref(), opinion: opinion.clone(), ..case(seen, ledger, &request, &choice.winner, now) };
@@ -243,10 +247,18 @@ fn action(
         Err(refusal) => (Decision::Hold(refusal), None),
         Ok(remedy) => match judgement.refusal().cloned().or_else(|| trouble(seen, &remedy, now)) {
             Some(refusal) => (Decision::Hold(rehearsed(refusal, &remedy)), Some(remedy)),
-            None => (Decision::Start(Box::new(remedy.clone())), Some(remedy)),
+            None => (Decision::Start(remedy.clone()), Some(remedy)),
         },
     };
-    Decided { decision, choice: Some(choice), judgement, remedy, request: Some(request), opinion }
+    Decided { decision, choice: Some(choice), judgement, remedy, request: Some(request), plan, opinion }
+}
+
+/// Whether it matters which action people approve: of most, nobody is ever asked.
+fn concerns_people(seen: &Snapshot, rule: &CompiledRule) -> bool {
+    let annotations = seen.alert.metadata.annotations.as_ref();
+    let said = annotations.is_some_and(|all| guard::SAID.iter().any(|annotation| all.contains_key(*annotation)));
+    let policy = seen.guard.policy.or_default();
+    said || rule.terms.approval == RuleApproval::Required || policy.approval().above_nodes_out.is_some()
 }
 
 /// A rehearsal says what would have been done.

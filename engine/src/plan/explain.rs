@@ -113,7 +113,7 @@ pub fn explain(seen: &Snapshot, now: Timestamp) -> Explanation {
         decision: explained(&decision),
         next_look,
         steps: steps.iter().map(step).collect(),
-        object: remedy.map(|remedy| remedy.object),
+        object: remedy.map(|remedy| remedy.object.clone()),
     }
 }
 

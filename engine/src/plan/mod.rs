@@ -28,6 +28,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use aegis_crds::alert::{ActionStatus, AlertStatus};
 use aegis_crds::guard::Claim;
@@ -63,7 +64,7 @@ pub struct Plan {
     /// What the gates said, where they were asked.
     pub judgement: Judgement,
     /// The action that is due, also where it is held back.
-    pub remedy: Option<Remedy>,
+    pub remedy: Option<Arc<Remedy>>,
     /// What that action asks of the guard.
     pub request: Option<Request>,
 }
@@ -76,7 +77,7 @@ pub enum Decision {
     /// An action is under way or has just ended: tell how it stands.
     Follow(ActionStatus),
     /// Create this object.
-    Start(Box<Remedy>),
+    Start(Arc<Remedy>),
     /// Leave the cluster alone for now, and say why.
     Hold(Refusal),
     /// Leave the cluster alone for good, and say why; for a duplicate with the name of the alert that stands.
@@ -150,7 +151,7 @@ pub enum Step {
     /// Read from the API server that all is as the plan took it to be; plan again if not.
     LastLook(LastLook),
     /// POST the object, then plan again with the answer; at "already exists" with the object that is there. Always last.
-    Create(Box<Remedy>),
+    Create(Arc<Remedy>),
     /// Write down what an action changed on its node; it keeps its place until it was verified.
     Note(Box<GiveBack>),
     /// Write down what an action changed on its node, and give its place back.

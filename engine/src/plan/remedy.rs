@@ -1,5 +1,7 @@
 //! The remedy: the very object that would be created for an alert, with its name, its marks and its owner.
 
+use std::fmt::Write as _;
+
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::AlertStatus;
 use aegis_crds::names::{self, is_label_value};
@@ -45,7 +47,12 @@ pub struct Remedy {
 impl Remedy {
     /// A digest of the object: another one is another attempt at being accepted.
     pub fn digest(&self) -> String {
-        Sha256::digest(self.object.to_string().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut digits = String::with_capacity(64);
+        for byte in Sha256::digest(self.object.to_string().as_bytes()) {
+            // Nothing is refused by a String.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        digits
     }
 
     /// What people approve: the first 128 bits of the digest, which nobody finds another object for.

@@ -81,8 +81,9 @@ fn wanted(
         Decision::Rest(_) => status.verdict = None,
         Decision::Look(_) | Decision::Leave => return current.clone(),
     }
-    if let Some(plan) = decided.remedy.as_ref().map(super::Remedy::plan) {
-        status.approval = decided.opinion.to_status(&plan, &seen.guard, now);
+    if decided.remedy.is_some() {
+        let plan = decided.plan.as_deref();
+        status.approval = plan.and_then(|plan| decided.opinion.to_status(plan, &seen.guard, now));
     }
     judge_pick_up(&mut status, seen, ledger, now);
     judge_repair(&mut status, seen, ledger, now);
@@ -103,7 +104,7 @@ fn verdict(refusal: &Refusal, decided: &Decided) -> VerdictStatus {
     VerdictStatus {
         gate: decides.map(|(gate, _)| gate.to_owned()),
         others: others.collect(),
-        plan: decided.remedy.as_ref().filter(|_| waits).map(super::Remedy::plan),
+        plan: decided.plan.clone().filter(|_| waits),
         ..refusal.to_status()
     }
 }

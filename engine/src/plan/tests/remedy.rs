@@ -4,7 +4,7 @@ use super::*;
 use serde_json::Value;
 
 fn object(scene: &Scene) -> Value {
-    scene.plan(at(1)).remedy.expect("an action is due").object
+    scene.plan(at(1)).remedy.expect("an action is due").object.clone()
 }
 
 fn flaw(scene: &Scene) -> String {

@@ -1,5 +1,7 @@
 //! The plan that waits for a person: what the alert's status tells of it, and where it can be made here too, what it is.
 
+use std::sync::Arc;
+
 use aegis_controller::Settings;
 use aegis_crds::AegisAlert;
 use aegis_crds::names::REJECTION_ANNOTATION;
@@ -84,7 +86,7 @@ impl Waiting {
     }
 
     /// The very plan, made again from what the cluster holds; the reason why that cannot be done, as a clause.
-    async fn remedy(&self, client: &Client, namespace: &str, alert: &AegisAlert) -> Result<Remedy, String> {
+    async fn remedy(&self, client: &Client, namespace: &str, alert: &AegisAlert) -> Result<Arc<Remedy>, String> {
         let mut settings = Settings::default();
         namespace.clone_into(&mut settings.alert.publish_namespace);
         if let Some(rule) = alert.status.as_ref().and_then(|status| status.rule.as_ref()) {
