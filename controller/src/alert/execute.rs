@@ -12,6 +12,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use serde_json::Value;
 use tracing::{info, warn};
 
+use super::turns::Turn;
 use super::{actions, gather};
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
@@ -123,6 +124,7 @@ pub async fn carry_out(
     lead: &Lead,
     seen: &mut Snapshot,
     steps: &mut impl Iterator<Item = Step>,
+    turn: &mut Turn<'_>,
     acted: &mut bool,
 ) -> Result<Progress, Error> {
     let mut before = None;
@@ -133,16 +135,20 @@ pub async fn carry_out(
                 return Ok(Progress::Replan);
             }
             Step::WriteStatus(patch) => return Ok(Progress::Tell(Done { patch })),
-            Step::Claim(request) => match lead.desk.claim(&request).await {
-                Ok(()) => {}
-                Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
-                Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
-                    seen.guard = lead.view.guard();
-                    seen.others_first = matches!(turned, Turned::OthersFirst);
-                    return Ok(Progress::Replan);
+            Step::Claim(request) => {
+                turn.end();
+                match lead.desk.claim(&request).await {
+                    Ok(()) => {}
+                    Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
+                    Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
+                        seen.guard = lead.view.guard();
+                        seen.others_first = matches!(turned, Turned::OthersFirst);
+                        return Ok(Progress::Replan);
+                    }
                 }
-            },
+            }
             Step::Adopt(request) => {
+                turn.end();
                 if let Err(Turned::Failed(failure)) = lead.desk.adopt(&request).await {
                     return Err(Error::Book(failure));
                 }
@@ -160,7 +166,7 @@ pub async fn carry_out(
             }
             Step::GiveBack(back) => {
                 let namespace = seen.alert.namespace().unwrap_or_default();
-                guard::give_back(lead, &namespace, &back).await.map_err(Error::Book)?;
+                guard::give_back(lead, &namespace, &back, turn).await.map_err(Error::Book)?;
                 seen.guard = lead.view.guard();
                 *acted = true;
             }

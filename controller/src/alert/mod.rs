@@ -11,6 +11,7 @@ mod memory;
 mod probe;
 mod report;
 mod stages;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +30,14 @@ use crate::guard;
 use crate::queue::Queue;
 use execute::Progress;
 use report::Told;
+use turns::Turns;
 
 pub use actions::{api as action_api, held};
 pub use feed::{Pause, waits_for};
 pub use gather::fresh;
 pub use memory::Memory;
 pub use stages::Stages;
+pub use turns::Turn;
 
 /// Plans in a row for one alert. The longest life of an alert takes fewer; more than that is a fault of ours that must
 /// not keep a worker for ever.
@@ -76,9 +79,10 @@ enum Next {
 /// Deals with alerts until `stop`; then finishes those in hand.
 pub async fn drive(lead: Arc<Lead>, stop: CancellationToken) {
     let queue = Arc::new(Queue::new());
+    let turns = Arc::new(Turns::new(lead.context.settings.workers));
     let mut workers = JoinSet::new();
-    for _ in 0..lead.context.settings.workers {
-        workers.spawn(work(lead.clone(), queue.clone(), stop.clone()));
+    for _ in 0..turns.most_in_hand() {
+        workers.spawn(work(lead.clone(), queue.clone(), turns.clone(), stop.clone()));
     }
     let desk = {
         let (lead, queue, stop) = (lead.clone(), queue.clone(), stop.clone());
@@ -92,13 +96,14 @@ pub async fn drive(lead: Arc<Lead>, stop: CancellationToken) {
     }
 }
 
-async fn work(lead: Arc<Lead>, queue: Arc<Queue<Key>>, stop: CancellationToken) {
+async fn work(lead: Arc<Lead>, queue: Arc<Queue<Key>>, turns: Arc<Turns>, stop: CancellationToken) {
     let next = async || {
         lead.context.patience.wait().await;
         queue.next().await
     };
     while let Some(key) = stop.run_until_cancelled(next()).await {
-        match Box::pin(reconcile(&lead, &key)).await {
+        let mut turn = turns.next().await;
+        match Box::pin(reconcile(&lead, &key, &mut turn)).await {
             Ok(Next::Gone) => {
                 lead.memory.forget(&key);
                 queue.forget(&key);
@@ -122,7 +127,7 @@ fn until(clock: Clock, time: Timestamp) -> Duration {
 }
 
 /// Brings one alert as far as it can be brought now. Run twice, the second run changes nothing.
-async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
+async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, Error> {
     let alert = lead.context.alerts.find(key);
     let uid = alert.as_ref().and_then(|alert| alert.metadata.uid.clone());
     for action in actions::held(lead, key) {
@@ -130,7 +135,7 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
             execute::release_orphan(lead, key, &action).await?;
         }
     }
-    guard::drop_claims(lead, key, uid.as_deref()).await.map_err(execute::Error::Book)?;
+    guard::drop_claims(lead, key, uid.as_deref(), turn).await.map_err(execute::Error::Book)?;
     let Some(alert) = alert else {
         lead.desk.leave(key);
         return Ok(Next::Gone);
@@ -157,7 +162,7 @@ async fn reconcile(lead: &Lead, key: &Key) -> Result<Next, Error> {
         let mut steps = plan.steps.into_iter();
         let mut acted = false;
         loop {
-            match execute::carry_out(lead, &mut seen, &mut steps, &mut acted).await? {
+            match execute::carry_out(lead, &mut seen, &mut steps, turn, &mut acted).await? {
                 Progress::Tell(done) => match report::publish(lead, &mut seen, &done).await? {
                     Told::Written => acted = true,
                     Told::NotWorthIt => {}

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::desk::Turned;
 use super::last_look::read_node;
-use crate::alert::{action_api, held};
+use crate::alert::{Turn, action_api, held};
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
 
@@ -21,14 +21,15 @@ use crate::context::{FIELD_MANAGER, Failure, Lead};
 const TRIES: usize = 5;
 
 /// Writes down what the action changed, and gives its place back.
-pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack) -> Result<(), Failure> {
+pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack, turn: &mut Turn<'_>) -> Result<(), Failure> {
     let GiveBack { claim, ended, cooldown, .. } = back;
     note(lead, namespace, back).await?;
+    turn.end();
     settled(lead.desk.give_back(claim, *ended, *cooldown).await)
 }
 
 /// Gives back what an alert holds that is gone, unless an action of it still goes on.
-pub async fn drop_claims(lead: &Lead, alert: &Key, uid: Option<&str>) -> Result<(), Failure> {
+pub async fn drop_claims(lead: &Lead, alert: &Key, uid: Option<&str>, turn: &mut Turn<'_>) -> Result<(), Failure> {
     let guard = lead.view.guard();
     let of_others = guard.book.claims().filter(|claim| claim.alert == *alert.name && Some(claim.uid.as_str()) != uid);
     for claim in of_others {
@@ -36,6 +37,7 @@ pub async fn drop_claims(lead: &Lead, alert: &Key, uid: Option<&str>) -> Result<
             .into_iter()
             .any(|action| action.owner.as_deref() == Some(claim.uid.as_str()) && !action.standing.ended());
         if !goes_on {
+            turn.end();
             settled(lead.desk.give_back(claim, Ended::NeverBegan, SignedDuration::ZERO).await)?;
         }
     }
