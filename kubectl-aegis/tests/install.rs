@@ -121,6 +121,12 @@ async fn an_installation_is_made_once_and_found_again() {
 
     refused(&sandbox, &["install", "-n", "ops"], 6, "Aegis is installed in monitoring").await;
     refused(&sandbox, &["install", "--with-monitoring"], 6, "knows no ServiceMonitor").await;
+
+    // A binding outlives an installation that somebody deleted with its namespace.
+    let request = http::Request::delete(DEPLOYMENT).body(Vec::new()).unwrap();
+    sandbox.client_as("test").request::<Value>(request).await.unwrap();
+    let Told { code, out, err } = told_by(&sandbox, &["install", "-n", "ops"]).await;
+    assert!(code == 0 && out.contains("clusterrolebinding.rbac.authorization.k8s.io/aegis configured"), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! Argo Workflows: is it there, does it run, and will it take the Workflows of this namespace.
 
+use aegis_crds::names::{ARGO_PHASE_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::ask::{Asked, Place};
@@ -15,9 +17,15 @@ const INSTANCE_LABEL: &str = "workflows.argoproj.io/controller-instanceid";
 const INSTALL: &str = "kubectl create namespace argo; kubectl apply -n argo --server-side -f \
                        https://github.com/argoproj/argo-workflows/releases/download/v3.7.4/install.yaml";
 
+/// A Workflow that nobody has picked up for so long waits in vain, as the controller has it.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
+
 /// What was read.
 pub(super) struct Seen {
     pub(super) namespace: String,
+    pub(super) now: Timestamp,
+    /// The metadata of the Workflows that Aegis made there.
+    pub(super) workflows: Asked<Vec<Value>>,
     /// Whether the API server serves Workflows.
     pub(super) served: Asked<bool>,
     pub(super) pods: Asked<Vec<Value>>,
@@ -49,11 +57,14 @@ pub(super) async fn look(world: &World) -> Seen {
     };
     let accounts = world.place("v1", "ServiceAccount", "serviceaccounts");
     let templates = world.place("aegis.io/v1alpha1", "AegisOpsTemplate", "aegisopstemplates");
-    let (served, pods, account, templates) = futures::join!(
+    let workflows = world.place("argoproj.io/v1alpha1", "Workflow", "workflows");
+    let ours = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
+    let (served, pods, account, templates, workflows) = futures::join!(
         served,
         everywhere.list(&world.client, PODS),
         accounts.get(&world.client, "aegis-workflow"),
         templates.list(&world.client, ""),
+        workflows.list_metadata(&world.client, &ours),
     );
     let configuration = match pods.known().and_then(|pods| pods.first()) {
         None => Asked::Missing,
@@ -64,7 +75,16 @@ pub(super) async fn look(world: &World) -> Seen {
             maps.get(&world.client, &arguments(pod).configmap).await
         }
     };
-    Seen { namespace: world.namespace.clone(), served, pods, configuration, account, templates }
+    Seen {
+        namespace: world.namespace.clone(),
+        now: world.now,
+        workflows,
+        served,
+        pods,
+        configuration,
+        account,
+        templates,
+    }
 }
 
 pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
@@ -102,13 +122,50 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
                             .mend(format!("kubectl describe pod {name} -n {namespace}")),
                     );
                 }
+                (None, None) if taken(seen) > 0 => findings.push(Finding::ok(
+                    FAMILY,
+                    "controller",
+                    format!("no pod of it is to be seen, and it has taken {} Workflows of Aegis here", taken(seen)),
+                )),
                 (None, None) => findings
                     .push(absent("controller", format!("no pod of its controller is there ({PODS})")).mend(INSTALL)),
             }
         }
     }
+    findings.extend(waiting(seen));
     findings.push(account(seen));
     findings
+}
+
+/// How many Workflows of Aegis it has picked up, of those that are there.
+fn taken(seen: &Seen) -> usize {
+    seen.workflows.known().into_iter().flatten().filter(|one| is_taken(one)).count()
+}
+
+fn is_taken(workflow: &Value) -> bool {
+    workflow.pointer("/metadata/labels").is_some_and(|labels| labels.get(ARGO_PHASE_LABEL).is_some())
+}
+
+/// Workflows that nobody picks up, whatever the reason.
+fn waiting(seen: &Seen) -> Option<Finding> {
+    const NAME: &str = "pick-up";
+    let workflows = match seen.workflows.or_unknown(FAMILY, NAME) {
+        Err(unknown) => return Some(*unknown),
+        Ok(workflows) => workflows?,
+    };
+    let made = |one: &Value| text(one, "/metadata/creationTimestamp").parse::<Timestamp>().ok();
+    let waits = |one: &&Value| !is_taken(one) && made(one).is_some_and(|made| seen.now.duration_since(made) > PATIENCE);
+    let waiting: Vec<&Value> = workflows.iter().filter(waits).collect();
+    let first = text(waiting.first()?, "/metadata/name");
+    Some(
+        Finding::failed(
+            FAMILY,
+            NAME,
+            format!("{} Workflows wait that nobody picks up, such as {first}", waiting.len()),
+        )
+        .because("its controller does not run, watches other namespaces, or takes another instance")
+        .mend("kubectl logs -n argo deployment/workflow-controller --tail=50"),
+    )
 }
 
 /// Whether a controller that runs takes the Workflows that Aegis makes in its namespace.
@@ -243,9 +300,16 @@ mod tests {
         json!({"metadata": {"name": "t"}, "spec": {"manifest": manifest}})
     }
 
+    fn made(phase: Option<&str>) -> Value {
+        let labels = phase.map(|phase| json!({"workflows.argoproj.io/phase": phase}));
+        json!({"metadata": {"name": "w", "creationTimestamp": "2026-11-22T12:00:00Z", "labels": labels}})
+    }
+
     fn well() -> Seen {
         Seen {
             namespace: "monitoring".into(),
+            now: "2026-11-22T12:10:00Z".parse().unwrap(),
+            workflows: Asked::Known(vec![made(Some("Running"))]),
             served: Asked::Known(true),
             pods: Asked::Known(vec![pod(&[], "True")]),
             configuration: Asked::Missing,
@@ -285,7 +349,19 @@ mod tests {
                 Status::Warning,
                 "Jobs work without it",
             ),
-            ("no pod", Seen { pods: Asked::Known(vec![]), ..well() }, Status::Failed, "no pod of its controller"),
+            (
+                "no pod",
+                Seen { pods: Asked::Known(vec![]), workflows: Asked::Known(vec![]), ..well() },
+                Status::Failed,
+                "no pod of its controller",
+            ),
+            ("not a pod", Seen { pods: Asked::Known(vec![]), ..well() }, Status::Ok, "has taken 1 Workflows"),
+            (
+                "nobody takes them",
+                Seen { workflows: Asked::Known(vec![made(None)]), ..well() },
+                Status::Failed,
+                "1 Workflows wait that nobody picks up, such as w",
+            ),
             (
                 "not ready",
                 Seen { pods: Asked::Known(vec![pod(&[], "False")]), ..well() },

@@ -66,7 +66,7 @@ impl Uninstall {
             return Err(survey::not_installed(namespace).into());
         }
         if self.delete_data {
-            self.confirmed(&client, &found, namespace).await?;
+            self.confirmed(&client, &found).await?;
         }
         let timeout = Duration::try_from(self.timeout)
             .map_err(|_| Failure::new(Kind::Usage, "--timeout: expected a length of time that is not negative"))?;
@@ -85,8 +85,8 @@ impl Uninstall {
     }
 
     /// Says what would be lost, and asks.
-    async fn confirmed(&self, client: &Client, found: &Found, namespace: &str) -> Result<(), Failure> {
-        if let Some(other) = found.bound_for().filter(|other| *other != namespace) {
+    async fn confirmed(&self, client: &Client, found: &Found) -> Result<(), Failure> {
+        if let Some(other) = &found.elsewhere {
             let what = format!("Aegis is installed in {other}, which --delete-data would leave without its objects");
             return Err(Failure::new(Kind::Refused, what).hint(format!("take that one away: -n {other}")));
         }

@@ -21,8 +21,8 @@ pub(crate) struct Found {
     pub(crate) namespace: Option<Value>,
     /// The Deployment of that name, whosever it is.
     pub(crate) deployment: Option<Value>,
-    /// The binding of the controller's rights in the whole cluster.
-    pub(crate) binding: Option<Value>,
+    /// The namespace of another installation, to which the controller's rights in the whole cluster are bound.
+    pub(crate) elsewhere: Option<String>,
     /// Pods of a controller of the first version that have not ended, as namespace/name.
     pub(crate) old_pods: Vec<String>,
     /// Whether the API server knows the policies of admission.
@@ -53,11 +53,21 @@ impl Found {
             knows(client, POLICIES),
             knows(client, MONITORS),
         )?;
+        let elsewhere = bound_for(binding.as_ref()).filter(|there| *there != namespace).map(str::to_owned);
+        let elsewhere = match elsewhere {
+            // A binding outlives its installation, where somebody deleted only the namespace.
+            Some(there) => {
+                let mut other = of_name("apps/v1", "Deployment", "aegis");
+                apply::place(&mut other, &there);
+                get(client, &other).await?.is_some_and(|other| is_ours(&other)).then_some(there)
+            }
+            None => None,
+        };
         Ok(Self {
             definitions: definitions.into_iter().flatten().collect(),
             namespace: namespace_found,
             deployment,
-            binding,
+            elsewhere,
             old_pods,
             knows_policies: policies,
             knows_monitors: monitors,
@@ -87,12 +97,12 @@ impl Found {
         let labels = self.deployment.as_ref()?.pointer("/metadata/labels")?;
         labels.get(shipped::VERSION_LABEL).and_then(Value::as_str)
     }
+}
 
-    /// The namespace that the controller's rights in the whole cluster are for, if they are bound.
-    pub(crate) fn bound_for(&self) -> Option<&str> {
-        let subjects = self.binding.as_ref()?.get("subjects").and_then(Value::as_array)?;
-        subjects.iter().find_map(|one| one.get("namespace").and_then(Value::as_str))
-    }
+/// The namespace that the controller's rights in the whole cluster are for, if they are bound.
+fn bound_for(binding: Option<&Value>) -> Option<&str> {
+    let subjects = binding?.get("subjects").and_then(Value::as_array)?;
+    subjects.iter().find_map(|one| one.get("namespace").and_then(Value::as_str))
 }
 
 /// Whether the Deployment is of this project: it selects our pods.
