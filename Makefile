@@ -28,7 +28,7 @@ deny: rust
 generate: rust ## Write manifest/install and the pages that are made from code
 	@$(CARGO) run --quiet --locked -p aegis-crds --bin crdgen -- manifest/install
 	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p aegis-controller --lib settings::reference
-	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p kubectl-aegis --bin kubectl-aegis reference
+	@AEGIS_GENERATE=1 $(CARGO) test --quiet --locked -p kubectl-aegis --bin kubectl-aegis -- reference schemas
 
 bench: rust ## Time the decisions, and the whole loop against the sandbox and on a real cluster
 	@$(CARGO) bench --quiet --locked -p aegis-engine --bench decisions

@@ -22,6 +22,8 @@ mod print;
 #[cfg(test)]
 mod reference;
 mod replay;
+#[cfg(test)]
+mod schemas;
 mod sop;
 mod standin;
 mod work;

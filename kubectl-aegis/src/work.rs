@@ -13,13 +13,16 @@ use crate::fetch::{self, Wanted};
 
 /// One step of a Workflow, or one pod of a Job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(crate) start: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(crate) end: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,

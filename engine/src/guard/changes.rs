@@ -10,6 +10,7 @@ use aegis_crds::names::CHANGES_ANNOTATION;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,7 @@ const KUBERNETES_TAINTS: &str = "node.kubernetes.io/";
 const MOST_CHANGES: usize = 50;
 
 /// One thing that an action changed on a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Change {
     /// "unschedulable", "taint/KEY:EFFECT" or "label/KEY".
     pub field: String,
@@ -38,9 +39,11 @@ pub struct Change {
     /// The Workflow or Job.
     pub action: String,
     /// When the action was seen to have ended.
+    #[schemars(with = "String")]
     pub time: Timestamp,
     /// When it is put back by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub expires: Option<Timestamp>,
     /// Of what expires: when the API server last took the field, as its managedFields tell. Another time says that
     /// somebody has set it anew, be it to the same value.

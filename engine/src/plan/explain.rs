@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::guard::Verdict;
 use crate::scope::ObjectName;
 
 /// A plan with everything that led to it. Prints as text; serialises for scripts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// The alert, as namespace/name.
@@ -38,6 +39,7 @@ pub struct Explanation {
     pub decision: ExplainedDecision,
     /// When the alert is looked at again even if nothing changes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub next_look: Option<Timestamp>,
     /// The requests that would be sent, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +50,7 @@ pub struct Explanation {
 }
 
 /// A rule and why it matches or does not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExplainedRule {
     /// The rule, as namespace/name.
     pub name: String,
@@ -57,7 +59,7 @@ pub struct ExplainedRule {
 }
 
 /// What one gate says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExplainedGate {
     /// The gate.
     pub gate: String,
@@ -69,7 +71,7 @@ pub struct ExplainedGate {
 }
 
 /// What would happen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExplainedDecision {
     /// Start, Hold, Follow, Withdraw, Rest, Look or Leave.
     pub kind: String,

@@ -18,6 +18,12 @@ use self::finding::Finding;
 pub(crate) use self::world::World;
 use crate::failure::Failure;
 
+/// What `check -o json` prints.
+#[cfg(test)]
+pub(crate) fn schema() -> serde_json::Value {
+    crate::schemas::of::<report::Report>()
+}
+
 /// Whether Aegis is well: everything that was looked at, in the order in which one thing needs the other.
 ///
 /// # Errors

@@ -28,6 +28,9 @@ pub(crate) mod version;
 use crate::cli::{Cli, Command};
 use crate::failure::{Failure, Kind};
 
+#[cfg(test)]
+pub(crate) use manifest::lint::schema as lint_schema;
+
 /// Carries out what was typed.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli { cluster, command } = cli;

@@ -13,6 +13,7 @@ use cases::Case;
 
 /// What came of an alert.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Outcome {
     /// The alert, by the name of its case.
@@ -48,6 +49,7 @@ pub(crate) struct Outcome {
 
 /// An outcome in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) enum Word {
     /// Its action would be made.
     Fires,

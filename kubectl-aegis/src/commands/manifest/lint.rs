@@ -37,6 +37,7 @@ enum Format {
 
 /// One thing that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Finding {
     /// Where: the file, or the object in the cluster.
     place: String,
@@ -47,6 +48,7 @@ struct Finding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Level {
     /// It cannot be used.
@@ -96,6 +98,12 @@ impl Lint {
         }
         Ok(documents)
     }
+}
+
+/// What it prints with `-o json`.
+#[cfg(test)]
+pub(crate) fn schema() -> serde_json::Value {
+    crate::schemas::of::<Vec<Finding>>()
 }
 
 /// What is found in rules: flaws, types that are part of others, and templates that are not there.

@@ -66,6 +66,12 @@ enum Format {
     Yaml,
 }
 
+/// The plan of one alert, as it is printed with `-o json`.
+#[cfg(test)]
+pub(crate) fn schema() -> Value {
+    crate::schemas::of::<plan::Explanation>()
+}
+
 impl Plan {
     pub(crate) async fn run(self, cluster: &ClusterArgs) -> anyhow::Result<()> {
         let phase = if self.resolved { Phase::Resolved } else { Phase::Firing };

@@ -16,6 +16,9 @@ use super::manifest::delete::Delete;
 use super::manifest::lint::Lint;
 use crate::cluster::ClusterArgs;
 
+#[cfg(test)]
+pub(crate) use self::{report::schema as report_schema, test::schema as test_schema};
+
 /// Rules: list, create, check, test, report, apply, delete
 #[derive(Subcommand)]
 pub(crate) enum Rule {

@@ -70,6 +70,7 @@ enum Format {
 
 /// What one rule would have done.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct RuleReport {
     rule: String,
@@ -97,6 +98,12 @@ struct RuleReport {
     average: Option<String>,
     /// At most so many began within ten minutes, the time of the breaker.
     most_within_ten_minutes: usize,
+}
+
+/// What it prints with `-o json`.
+#[cfg(test)]
+pub(crate) fn schema() -> serde_json::Value {
+    crate::schemas::of::<Vec<RuleReport>>()
 }
 
 impl Report {

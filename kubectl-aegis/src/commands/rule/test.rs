@@ -70,6 +70,12 @@ enum Format {
     Yaml,
 }
 
+/// What it prints with `-o json`.
+#[cfg(test)]
+pub(crate) fn schema() -> serde_json::Value {
+    crate::schemas::of::<Vec<Outcome>>()
+}
+
 impl Test {
     pub(super) async fn run(self, cluster: &ClusterArgs) -> anyhow::Result<()> {
         let now = Timestamp::now();

@@ -31,9 +31,11 @@ pub(super) enum Logs {
 
 /// All that is known of an alert.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Story {
     /// The alert as it is stored.
+    #[cfg_attr(test, schemars(schema_with = "crate::schemas::alert"))]
     pub(super) alert: AegisAlert,
     /// The rule that its status names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +62,7 @@ pub(super) struct Story {
 
 /// One Workflow or Job; what is gone already is known from the alert's status alone.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Action {
     pub(super) kind: String,
@@ -79,8 +82,10 @@ pub(super) struct Action {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(super) start: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(super) end: Option<Timestamp>,
     pub(super) steps: Vec<Step>,
     /// What was rendered from the template; nothing if the object is gone.
@@ -90,6 +95,7 @@ pub(super) struct Action {
 
 /// A change of a node that still stands.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Touch {
     pub(super) node: String,
     pub(super) change: changes::Change,
@@ -97,7 +103,9 @@ pub(super) struct Touch {
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Moment {
+    #[cfg_attr(test, schemars(with = "String"))]
     pub(super) time: Timestamp,
     pub(super) what: String,
 }

@@ -47,6 +47,12 @@ enum Format {
     Yaml,
 }
 
+/// What it prints with `-o json`.
+#[cfg(test)]
+pub(crate) fn schema() -> serde_json::Value {
+    crate::schemas::of::<gather::Story>()
+}
+
 impl Trace {
     pub(crate) async fn run(self, cluster: &ClusterArgs) -> anyhow::Result<()> {
         let client = cluster.client().await?;

@@ -13,6 +13,7 @@ const SCHEMAS: &str = "/openapi/v3/apis/aegis.io/v1alpha1";
 
 /// How one definition stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Definition {
     pub(crate) kind: String,
     pub(crate) standing: Standing,
@@ -22,6 +23,7 @@ pub(crate) struct Definition {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) enum Standing {
     /// The fields are the same.
     Same,

@@ -45,6 +45,7 @@ enum Format {
 
 /// All versions; what could not be told is left out.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Report {
     client: String,
@@ -60,6 +61,12 @@ struct Report {
     /// What does not go together, as sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skew: Vec<String>,
+}
+
+/// What it prints with `-o json`.
+#[cfg(test)]
+pub(crate) fn schema() -> serde_json::Value {
+    crate::schemas::of::<Report>()
 }
 
 impl Version {
