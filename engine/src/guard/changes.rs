@@ -48,6 +48,7 @@ pub struct Change {
     /// Of what expires: when the API server last took the field, as its managedFields tell. Another time says that
     /// somebody has set it anew, be it to the same value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub written: Option<Timestamp>,
 }
 
