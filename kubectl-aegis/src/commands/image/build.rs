@@ -1,7 +1,7 @@
 //! `kubectl aegis image build`: a folder's tree becomes an image.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
@@ -145,8 +145,9 @@ fn save(image: &Image, output: &Path) -> anyhow::Result<image::Written> {
 /// A temporary file is its user's alone; an image is no secret, and root's containerd or another user may read it.
 #[cfg(unix)]
 fn readable(file: &File) -> std::io::Result<()> {
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    file.set_permissions(Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
