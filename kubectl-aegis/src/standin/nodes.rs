@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams};
+use k8s_openapi::api::policy::v1::Eviction;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
+use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Drain, Error, Nodes};
 use crate::output;
@@ -124,15 +126,14 @@ fn fate(pod: &Pod, drain: &Drain) -> Fate {
 /// Evicts the pods and waits until each is gone. A disruption budget that forbids it now is asked again.
 async fn evict_all(client: &Client, pods: Vec<Pod>, grace: i64) -> Result<(), Error> {
     const AGAIN: Duration = Duration::from_secs(1);
-    let delete_options =
-        Some(DeleteParams { grace_period_seconds: u32::try_from(grace).ok(), ..DeleteParams::default() });
-    let params = EvictParams { delete_options, ..EvictParams::default() };
     for pod in &pods {
         let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
-        let name = pod.name_any();
+        let (name, eviction) = (pod.name_any(), eviction(pod, grace));
         output::line(&format!("evicting pod {}/{name}", pod.namespace().unwrap_or_default()));
         loop {
-            match api.evict(&name, &params).await {
+            let posted: Result<Value, _> =
+                api.create_subresource("eviction", &name, &PostParams::default(), &eviction).await;
+            match posted {
                 Ok(_) => break,
                 Err(kube::Error::Api(status)) if status.code == 404 => break,
                 Err(kube::Error::Api(status)) if status.code == 429 => tokio::time::sleep(AGAIN).await,
@@ -148,6 +149,16 @@ async fn evict_all(client: &Client, pods: Vec<Pod>, grace: i64) -> Result<(), Er
         output::line(&format!("pod/{} evicted", pod.name_any()));
     }
     Ok(())
+}
+
+/// With the seconds that the pod gets to end in; a negative number is its own. kube's own `evict` names the options as no
+/// API server reads them.
+fn eviction(pod: &Pod, grace: i64) -> Eviction {
+    let options = DeleteOptions { grace_period_seconds: Some(grace), ..DeleteOptions::default() };
+    Eviction {
+        metadata: ObjectMeta { name: pod.metadata.name.clone(), namespace: pod.namespace(), ..ObjectMeta::default() },
+        delete_options: (grace >= 0).then_some(options),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +180,15 @@ mod tests {
             }
         }
         serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn an_eviction_carries_the_seconds_that_a_pod_gets_to_end_in_as_an_api_server_reads_them() {
+        let posted = |grace: i64| json!(eviction(&pod(json!({})), grace));
+        assert_eq!(posted(0)["deleteOptions"]["gracePeriodSeconds"], 0);
+        assert_eq!(posted(5)["deleteOptions"]["gracePeriodSeconds"], 5);
+        assert_eq!(posted(-1).get("deleteOptions"), None, "the pod's own");
+        assert_eq!((posted(0)["kind"].as_str(), posted(0)["metadata"]["name"].as_str()), (Some("Eviction"), Some("p")));
     }
 
     fn flags(words: &str) -> Drain {
