@@ -2,6 +2,8 @@
 //! kwok keeps their status and renews their leases as kubelets would, so the node controller takes them for healthy, and
 //! the real kubectl cordons, taints and labels them. No pod is scheduled there.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -13,7 +15,7 @@ use serde_json::json;
 use crate::cluster::Cluster;
 use crate::machine::Running;
 use crate::parts;
-use crate::wait::until;
+use crate::wait::{PATIENCE, within};
 
 /// The label of all of them.
 const LABEL: &str = "aegis-e2e/simulated";
@@ -26,6 +28,9 @@ pub struct SimulatedNodes {
 }
 
 impl SimulatedNodes {
+    /// Selects all of them.
+    pub const SELECTOR: &'static str = LABEL;
+
     /// Adds so many nodes with these labels each, and waits until all are ready.
     pub async fn start(
         cluster: &Cluster,
@@ -58,10 +63,13 @@ impl SimulatedNodes {
         // It renews four times as often. The node controller waits 50 s for it.
         command.arg("--node-lease-duration-seconds=120");
         let mut kwok = cluster.machine.start("kwok", command)?.bound();
-        until("the simulated nodes are ready", || {
+        // To read very many is work, and leaves kwok less of the machine.
+        let pause = Duration::from_millis(u64::try_from(count)?);
+        within(PATIENCE * 3, "the simulated nodes are ready", || {
             let ended = kwok.must_run();
             let nodes = &nodes;
             async move {
+                tokio::time::sleep(pause).await;
                 if let Err(error) = ended {
                     return Ok(Some(Err(error)));
                 }

@@ -14,6 +14,7 @@ mod frozen_leader;
 mod guard;
 mod guard_breaker;
 mod guard_retries;
+mod guard_storm;
 mod guard_windows;
 mod injection;
 mod install;
@@ -55,7 +56,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 28] = [
+pub static ALL: [Scenario; 29] = [
     contract::SCENARIO,
     install::SCENARIO,
     seed_loop::SCENARIO,
@@ -78,6 +79,7 @@ pub static ALL: [Scenario; 28] = [
     approval::SCENARIO,
     approval_counts::SCENARIO,
     undo::SCENARIO,
+    guard_storm::SCENARIO,
     sops::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
