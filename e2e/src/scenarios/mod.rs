@@ -22,6 +22,7 @@ mod job_without_argo;
 mod kill_9;
 mod kubectl;
 mod namespace_terminating;
+mod plugin_install;
 mod roles;
 mod seed_loop;
 mod sops;
@@ -81,6 +82,7 @@ pub static ALL: [Scenario; 29] = [
     undo::SCENARIO,
     guard_storm::SCENARIO,
     sops::SCENARIO,
+    plugin_install::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,
