@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aegis_controller::metrics::{GuardReading, Metrics, Stage};
+use aegis_crds::AegisAlert;
+use aegis_crds::alert::AegisAlertSpec;
+use aegis_crds::conditions::{Condition, ConditionType};
 use aegis_engine::guard::Reason;
 use regex::Regex;
 use serde_json::Value;
@@ -24,13 +27,11 @@ fn told() -> BTreeMap<String, BTreeSet<String>> {
     metrics.shortened("details", 1);
     metrics.action("Failed", "Failed");
     metrics.held("NoRule");
-    let alert = |text: &str| serde_json::from_str::<aegis_crds::AegisAlert>(text).unwrap();
-    let before = alert(r#"{"metadata": {}, "spec": {"type": "t"}}"#);
-    let repaired = r#"{"type": "Repaired", "status": "False", "reason": "StillFiring"}"#;
-    metrics.repair(
-        &before,
-        &alert(&format!(r#"{{"metadata": {{}}, "spec": {{"type": "t"}}, "status": {{"conditions": [{repaired}]}}}}"#)),
-    );
+    let before = AegisAlert::new("a", AegisAlertSpec::default());
+    let mut after = before.clone();
+    let in_vain = Condition::new(ConditionType::Repaired, false, "StillFiring", "");
+    after.status.get_or_insert_default().conditions.push(in_vain);
+    metrics.repair(&before, &after);
     metrics.answered("/alert", 200, Duration::from_millis(1));
     metrics.cache_objects("AegisAlert").set(1);
     metrics.cache_unreadable("AegisAlert", 1);
