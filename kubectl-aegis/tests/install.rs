@@ -179,6 +179,18 @@ async fn a_conflict_or_a_missing_right_is_found_before_anything_is_written() {
     assert_eq!(code, 0, "{out}{err}");
     assert_eq!(read(&sandbox, DEPLOYMENT).await.unwrap()["spec"]["replicas"], 5);
 
+    // Nobody else has a say in what keeps people honest.
+    let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/aegis-approval";
+    let request = http::Request::patch(format!("{policy}?fieldManager=ann&force=true"))
+        .header("Content-Type", "application/apply-patch+yaml");
+    let lax = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "aegis-approval"}, "spec": {"failurePolicy": "Ignore"}});
+    let request = request.body(lax.to_string().into_bytes()).unwrap();
+    sandbox.client_as("test").request::<Value>(request).await.unwrap();
+    let Told { code, out, err } = told_by(&sandbox, &["upgrade"]).await;
+    assert!(code == 0 && err.contains("spec.failurePolicy: Ignore -> Fail"), "{code} {out}{err}");
+    assert_eq!(read(&sandbox, policy).await.unwrap()["spec"]["failurePolicy"], "Fail");
+
     let fault =
         sandbox.faults().add(Rule::new(Match::any().resource("clusterroles").writes(), Action::Status(403, None)));
     let Told { code, out, err } = told_by(&sandbox, &["upgrade", "--replicas", "2"]).await;

@@ -22,7 +22,8 @@ use crate::output;
 /// It applies what manifest/install and manifest/deploy hold, which this plugin carries, to the namespace of -n: first
 /// the definitions, then, once they are established, the namespace if it is missing, the roles, a guard with all
 /// defaults if there is none, the policies, and the controller at last. It is server-side apply, so what others set stays;
-/// where somebody else set the same field to something else it is refused before anything is written.
+/// where somebody else set the same field to something else it is refused before anything is written, definitions and
+/// policies apart.
 ///
 /// It can be run again: what is there already is brought to this version, with the image and the number of replicas that
 /// stand there. Nothing is written while a controller of the first version of Aegis runs, over a later version, or where

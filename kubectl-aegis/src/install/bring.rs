@@ -133,8 +133,10 @@ fn is_definition(object: &Value) -> bool {
 }
 
 fn how(object: &Value, manner: Manner, rehearse: bool) -> How {
-    // A definition that is only half ours fits no plugin: nobody else has a say in it.
-    How { rehearse, force: manner.force || is_definition(object), on_conflict: ON_CONFLICT }
+    // A definition that is only half ours fits no plugin, and a policy that is only half ours keeps nobody honest: nobody
+    // else has a say in them.
+    let ours = matches!(kind(object), "CustomResourceDefinition" | "ValidatingAdmissionPolicy");
+    How { rehearse, force: manner.force || ours, on_conflict: ON_CONFLICT }
 }
 
 /// What is there of an object, and what would be.
