@@ -25,8 +25,10 @@ enum Remedy {
 }
 
 /// Programs by the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("curl", "curl"),
+    ("git", "git"),
+    ("strip", "binutils"),
     ("containerd", "containerd"),
     ("containerd-shim-runc-v2", "containerd"),
     ("ctr", "containerd"),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-pub use recipe::{ALERTMANAGER, ALL, ARGO, ETCD, KUBERNETES, KWOK, Recipe};
+pub use recipe::{ALERTMANAGER, ALL, ARGO, ETCD, HELM, KREW, KUBERNETES, KWOK, Recipe};
 
 /// A part that is there to be used.
 #[derive(Clone, Debug)]

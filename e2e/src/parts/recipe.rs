@@ -37,7 +37,7 @@ const PLAIN: Recipe =
     Recipe { name: "", version: "", module: "", programs: &[], staging: &[], variables: &[], added: &[], kept: &[] };
 
 /// Every recipe there is, the slowest first.
-pub const ALL: [&Recipe; 5] = [&KUBERNETES, &ARGO, &KWOK, &ETCD, &ALERTMANAGER];
+pub const ALL: [&Recipe; 7] = [&KUBERNETES, &ARGO, &HELM, &KWOK, &ETCD, &ALERTMANAGER, &KREW];
 
 /// The control plane, the kubelet, kube-proxy and kubectl. Most of their packages are shared, so the first takes longest.
 pub static KUBERNETES: Recipe = Recipe {
@@ -128,5 +128,25 @@ pub static KWOK: Recipe = Recipe {
     module: "sigs.k8s.io/kwok",
     programs: &[("kwok", "cmd/kwok")],
     variables: &["sigs.k8s.io/kwok/pkg/consts.Version=v{version}"],
+    ..PLAIN
+};
+
+/// The plugin manager of kubectl, and what its index looks at manifests with.
+pub static KREW: Recipe = Recipe {
+    name: "krew",
+    version: "0.5.0",
+    module: "sigs.k8s.io/krew",
+    programs: &[("krew", "cmd/krew"), ("validate-krew-manifest", "cmd/validate-krew-manifest")],
+    variables: &["sigs.k8s.io/krew/internal/version.gitTag=v{version}"],
+    ..PLAIN
+};
+
+/// What installs charts. `scripts/helm` builds it into the same place for the tests.
+pub static HELM: Recipe = Recipe {
+    name: "helm",
+    version: "3.19.5",
+    module: "helm.sh/helm/v3",
+    programs: &[("helm", "cmd/helm")],
+    variables: &["helm.sh/helm/v3/internal/version.version=v{version}"],
     ..PLAIN
 };

@@ -4,6 +4,7 @@ mod alertmanager_answers;
 mod alertmanager_cluster;
 mod approval;
 mod approval_counts;
+mod chart;
 mod contract;
 mod custom_json;
 mod definitions_removed;
@@ -20,6 +21,7 @@ mod injection;
 mod install;
 mod job_without_argo;
 mod kill_9;
+mod krew;
 mod kubectl;
 mod namespace_terminating;
 mod plugin_install;
@@ -57,9 +59,11 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 29] = [
+pub static ALL: [Scenario; 32] = [
     contract::SCENARIO,
     install::SCENARIO,
+    chart::SCENARIO,
+    krew::SCENARIO,
     seed_loop::SCENARIO,
     kill_9::SCENARIO,
     frozen_leader::SCENARIO,
