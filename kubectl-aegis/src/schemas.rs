@@ -194,10 +194,9 @@ fn plain(schema: &mut Value) {
             if let Some(of) = fields.get_mut("type") {
                 *of = json!([of.clone(), "null"]);
             }
-            if let Some(values) = fields.get_mut("enum").and_then(Value::as_array_mut) {
-                if !values.contains(&Value::Null) {
-                    values.push(Value::Null);
-                }
+            let values = fields.get_mut("enum").and_then(Value::as_array_mut);
+            if let Some(values) = values.filter(|values| !values.contains(&Value::Null)) {
+                values.push(Value::Null);
             }
         }
         // Whole numbers of that size are all that JSON knows.
