@@ -86,17 +86,18 @@ async fn write_down(
     action: &str,
     back: &GiveBack,
 ) -> Result<(), Failure> {
-    let before = match lead.desk.recall(&Place::of(&back.claim)) {
-        Some(before) => Some(before),
-        None => written_before(lead, namespace, kind, action).await?,
-    };
     let time = match back.ended {
         Ended::Succeeded(time) | Ended::Failed(time) => time,
         Ended::NeverBegan => lead.context.clock.now(),
     };
     let author = Author { alert: &back.claim.alert, rule: &back.claim.rule, action, time, cordon_for: back.cordon_for };
+    let remembered = lead.desk.recall(&Place::of(&back.claim));
+    let Some(mut node) = read_node(lead, name, None).await? else { return Ok(()) };
+    let before = match remembered {
+        Some(before) => Some(before),
+        None => written_before(lead, namespace, kind, action).await?,
+    };
     for _ in 0..TRIES {
-        let Some(node) = read_node(lead, name, None).await? else { return Ok(()) };
         let Some(changes) = before.as_ref().and_then(|before| changes::record(before, &node, author)) else {
             return Ok(());
         };
@@ -109,7 +110,10 @@ async fn write_down(
                 lead.view.saw_node(node);
                 return Ok(());
             }
-            Err(failure) if failure.code() == Some(409) => {}
+            Err(failure) if failure.code() == Some(409) => match read_node(lead, name, None).await? {
+                Some(now) => node = now,
+                None => return Ok(()),
+            },
             Err(failure) if failure.code() == Some(404) => return Ok(()),
             // The place must come free all the same.
             Err(failure) if matches!(failure.code(), Some(401 | 403)) => {
