@@ -153,6 +153,14 @@ async fn ready(component: &'static str, cluster: &Cluster, lease: &str) -> Contr
     controller
 }
 
+async fn until_no_place_is_taken(cluster: &Cluster) {
+    until("every place is given back", async || {
+        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
+        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_exceeds_no_budget_with_two_leaders_that_die_and_the_gravest_go_first() {
     let names: Vec<String> = (0..ALERTS).map(|number| format!("n{number}")).collect();
@@ -188,11 +196,7 @@ async fn a_storm_exceeds_no_budget_with_two_leaders_that_die_and_the_gravest_go_
         second.kill().await;
         second = ready("second", &cluster, "another").await;
     }
-    until("every place is given back", async || {
-        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
-        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
-    })
-    .await;
+    until_no_place_is_taken(&cluster).await;
     until("the observer has seen all", async || {
         let begun = observed.lock().unwrap().begun.len();
         if begun == ALERTS { Ok(()) } else { Err(begun) }
@@ -347,11 +351,7 @@ async fn a_cordon_for_a_while_is_lifted_by_itself_unless_recovery_is_paused_too(
         if events.iter().any(told) { Ok(()) } else { Err(events) }
     })
     .await;
-    until("its place is given back", async || {
-        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
-        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
-    })
-    .await;
+    until_no_place_is_taken(&cluster).await;
     controller.stop().await;
 }
 
@@ -380,11 +380,7 @@ async fn what_a_leader_left_taken_is_given_back_by_the_next() {
     let status = json!({"status": {"claims": [claim, gone]}});
     cluster.guards().patch_status("aegis", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     let controller = Controller::start(&cluster).await;
-    until("its place is given back", async || {
-        let book = cluster.guards().get("aegis").await.unwrap().status.unwrap();
-        if book.claims.is_empty() { Ok(()) } else { Err(book.claims) }
-    })
-    .await;
+    until_no_place_is_taken(&cluster).await;
     controller.stop().await;
 }
 

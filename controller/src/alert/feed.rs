@@ -7,7 +7,6 @@ use std::time::Duration;
 use aegis_crds::AegisAlert;
 use aegis_engine::guard::{Rank, Reason, expiry};
 use aegis_engine::plan::ActionKind;
-use jiff::Timestamp;
 use kube::Resource;
 
 use super::probe;
@@ -52,9 +51,7 @@ async fn first(lead: &Lead, queue: &Queue<Key>) {
     let mut pause = Pause::default();
     let mut unfinished: Vec<(Rank, Key)> = Vec::new();
     for alert in lead.context.alerts.unfinished() {
-        let since = alert.meta().creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
-        let key = Key::of(alert.as_ref());
-        unfinished.push((Rank::new(alert.spec.severity.as_deref(), since, &key.name), key));
+        unfinished.push((Rank::of(&alert), Key::of(alert.as_ref())));
         pause.after_one().await;
     }
     unfinished.sort();

@@ -411,7 +411,9 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
             WatchEvent::Bookmark(bookmark) => bookmark.metadata.resource_version,
             WatchEvent::Error(status) => return Err(Trouble::Told(status)),
         };
-        let version = Some(version).filter(|version| !version.is_empty()).ok_or(Trouble::NoVersion)?;
+        if version.is_empty() {
+            return Err(Trouble::NoVersion);
+        }
         self.cache.seen(self.source, number(Some(&version)));
         Ok(version)
     }

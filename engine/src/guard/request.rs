@@ -1,5 +1,6 @@
 //! What an action asks of the guard, and who comes first when there is not room for all.
 
+use aegis_crds::AegisAlert;
 use aegis_crds::alert::{AlertStatus, InvolvedObject};
 use aegis_crds::guard::Claim;
 use aegis_crds::rule::{OnCordoned, RuleBudget};
@@ -54,6 +55,13 @@ pub struct Rank {
 }
 
 impl Rank {
+    /// Of an alert, which waits since it was stored.
+    pub fn of(alert: &AegisAlert) -> Self {
+        let metadata = &alert.metadata;
+        let since = metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        Self::new(alert.spec.severity.as_deref(), since, metadata.name.as_deref().unwrap_or_default())
+    }
+
     /// Of an alert's severity in its sender's words, since when it waits, and its name.
     pub fn new(severity: Option<&str>, since: Timestamp, alert: &str) -> Self {
         Self { severity: severity_rank(severity.unwrap_or_default()), since, alert: alert.to_owned() }

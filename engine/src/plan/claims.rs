@@ -30,7 +30,6 @@ pub(super) fn request(
     let alert = metadata.name.clone().unwrap_or_default();
     let acts_on = template.map_or(ActsOn::Object, |template| template.acts_on);
     let (target, node) = guard::target(&seen.alert.spec.involved_object, acts_on, &alert);
-    let since = metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
     let known = rule.as_ref().ok().copied();
     let of_template = template.is_some_and(|template| template.recovery);
     let own = known.map(|rule| rule.terms.retries).unwrap_or_default();
@@ -41,7 +40,7 @@ pub(super) fn request(
     }
     Request {
         place: Place { uid: metadata.uid.clone().unwrap_or_default(), phase, attempt },
-        rank: Rank::new(seen.alert.spec.severity.as_deref(), since, &alert),
+        rank: Rank::of(&seen.alert),
         alert,
         target,
         node,
