@@ -1,6 +1,16 @@
 //! `kubectl aegis`: the plugin. Under the name `kubectl` the same binary answers for the few verbs that a
 //! procedure's container needs (see [`standin`]).
 
+/// As the standard library's, which panics where nobody reads standard error any more.
+macro_rules! eprint {
+    ($($words:tt)*) => { $crate::output::remark(format_args!($($words)*), "") };
+}
+
+/// As the standard library's, which panics where nobody reads standard error any more.
+macro_rules! eprintln {
+    ($($words:tt)*) => { $crate::output::remark(format_args!($($words)*), "\n") };
+}
+
 mod apply;
 mod check;
 mod cli;

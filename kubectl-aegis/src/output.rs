@@ -44,6 +44,12 @@ pub(crate) fn text(text: &str) {
     }
 }
 
+/// Writes to standard error what is beside the data. Where nobody reads it any more, as in `kubectl aegis ... 2>&1 | head`,
+/// it is left out: the exit code still tells how it ended.
+pub(crate) fn remark(text: std::fmt::Arguments<'_>, end: &str) {
+    let _ = write!(io::stderr().lock(), "{text}{end}");
+}
+
 /// The text as its tone asks for.
 pub(crate) fn toned(text: &str, tone: Tone, coloured: bool) -> String {
     match tone {

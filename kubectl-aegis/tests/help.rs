@@ -14,7 +14,12 @@ use std::process::{Command, Output};
 /// Runs the plugin at the top of the repository, with no cluster in reach.
 fn aegis(words: &[&str]) -> Output {
     let nowhere = tempfile::tempdir().unwrap();
-    Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"))
+    command(words, &nowhere).output().unwrap()
+}
+
+fn command(words: &[&str], nowhere: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-aegis"));
+    command
         .args(words)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .env("HOME", nowhere.path())
@@ -22,15 +27,25 @@ fn aegis(words: &[&str]) -> Output {
         .env_remove("AEGIS_URL")
         // Both would change where lines are broken, or make it look for a cluster around it.
         .env_remove("COLUMNS")
-        .env_remove("KUBERNETES_SERVICE_HOST")
-        .output()
-        .unwrap()
+        .env_remove("KUBERNETES_SERVICE_HOST");
+    command
 }
 
 fn stdout(words: &[&str]) -> String {
     let done = aegis(words);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn where_nobody_reads_on_it_ends_as_it_would() {
+    let nowhere = tempfile::tempdir().unwrap();
+    for words in [&["get", "alerts"][..], &["get", "nonsense"], &["rule", "lint", "-f", "examples/quickstart"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = command(words, &nowhere).stderr(writer).output().unwrap().status.code();
+        assert_eq!(ended, aegis(words).status.code(), "kubectl aegis {} 2>&1 | head", words.join(" "));
+    }
 }
 
 #[test]
