@@ -5,7 +5,6 @@ use std::sync::Arc;
 use aegis_crds::AegisAlert;
 use aegis_crds::names::BEFORE_ANNOTATION;
 use aegis_engine::guard::Place;
-use aegis_engine::guard::changes::Picture;
 use aegis_engine::plan::{ActionPatch, Remedy, SeenAction, Snapshot, Step, TroubleKind};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
@@ -16,7 +15,7 @@ use super::turns::Turn;
 use super::{actions, gather};
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
-use crate::guard::{self, Seen, Turned};
+use crate::guard::{self, Before, Seen, Turned};
 
 /// Everything that a plan asked for before this status was carried out: it may be written now. Only [`carry_out`]
 /// makes one, so that status never claims what did not happen.
@@ -127,7 +126,7 @@ pub async fn carry_out(
     turn: &mut Turn<'_>,
     acted: &mut bool,
 ) -> Result<Progress, Error> {
-    let mut before = None;
+    let mut before = Before::NoNode;
     for step in steps {
         match step {
             Step::Look(look) => {
@@ -156,7 +155,7 @@ pub async fn carry_out(
                 *acted = true;
             }
             Step::LastLook(look) => match guard::last_look(lead, seen, &look).await.map_err(Error::Look)? {
-                Seen::AsPlanned(picture) => before = picture,
+                Seen::AsPlanned(node) => before = node,
                 Seen::Otherwise => return Ok(Progress::Replan),
                 Seen::Gone => return Ok(Progress::Deleted),
             },
@@ -192,7 +191,7 @@ pub async fn carry_out(
     Ok(Progress::Complete)
 }
 
-async fn create(lead: &Lead, seen: &mut Snapshot, remedy: Remedy, before: Option<Picture>) -> Result<Progress, Error> {
+async fn create(lead: &Lead, seen: &mut Snapshot, remedy: Remedy, before: Before) -> Result<Progress, Error> {
     let digest = remedy.digest();
     let place = Place { uid: seen.alert.uid().unwrap_or_default(), phase: remedy.phase, attempt: remedy.attempt };
     let Remedy { kind, namespace, name, object, .. } = remedy;
@@ -201,9 +200,13 @@ async fn create(lead: &Lead, seen: &mut Snapshot, remedy: Remedy, before: Option
         Ok(object) => object,
         Err(error) => return trouble(TroubleKind::Rejected, error.to_string()),
     };
-    if let Some(before) = before {
-        object.annotations_mut().insert(BEFORE_ANNOTATION.to_owned(), before.to_text());
-        lead.desk.remember(place, before);
+    match before {
+        Before::NoNode => {}
+        Before::Absent => lead.desk.remember(place, None),
+        Before::Like(picture) => {
+            object.annotations_mut().insert(BEFORE_ANNOTATION.to_owned(), picture.to_text());
+            lead.desk.remember(place, Some(picture));
+        }
     }
     let api = actions::api(&lead.context.client, kind, &namespace);
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };

@@ -27,6 +27,11 @@ use crate::queue::{Lane, Queue};
 const AT_ONCE: usize = 256;
 /// The least time between two rounds. In a burst more are served by one write; one that comes alone does not wait.
 const PACE: Duration = Duration::from_millis(20);
+/// So many times as long as a round took is the time to the next one: with many places taken a write of the book costs
+/// the API server more than all the rest of an action, so it is written seldom just when the API server has much to do.
+const REST: u32 = 4;
+/// A place that came free is not left empty for longer than this by that.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 /// How often a write is tried that others were faster than.
 const TRIES: usize = 16;
 /// Changes of nodes come in swarms.
@@ -53,8 +58,9 @@ pub struct Desk {
     /// Taken by whoever serves.
     received: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
     line: Mutex<Line<Key>>,
-    /// Nodes as they were before actions that are under way. They stand on the actions too, for the next leader.
-    pictures: Mutex<HashMap<Place, Picture>>,
+    /// Nodes as they were before actions that are under way, if they were there. That stands on the actions too, for the
+    /// next leader.
+    pictures: Mutex<HashMap<Place, Option<Picture>>>,
     /// The version of the AegisGuard that the last write made: whoever waits was thought of in that one.
     written: Mutex<Option<String>>,
     again: Notify,
@@ -138,13 +144,13 @@ impl Desk {
         answered.await.unwrap_or(Err(Turned::Failed(Failure::NotLeading)))
     }
 
-    /// Remembers the node as it is before an action of that place.
-    pub fn remember(&self, place: Place, picture: Picture) {
+    /// Remembers the node as it is before an action of that place; `None` if there is no such node.
+    pub fn remember(&self, place: Place, picture: Option<Picture>) {
         self.pictures.lock().unwrap_or_else(PoisonError::into_inner).insert(place, picture);
     }
 
     /// The node as it was before the action of that place, if this leader made it.
-    pub fn recall(&self, place: &Place) -> Option<Picture> {
+    pub fn recall(&self, place: &Place) -> Option<Option<Picture>> {
         self.pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(place)
     }
 
@@ -227,8 +233,9 @@ impl Desk {
                 {
                     asks.push(ask);
                 }
-                next = Instant::now() + PACE;
+                let begun = Instant::now();
                 due = self.round(lead, queue, std::mem::take(&mut asks)).await;
+                next = begun + rest(begun.elapsed());
             }
         };
         tokio::join!(watch, work);
@@ -323,6 +330,11 @@ impl Desk {
         round.book = round.book.with_breaker(&policy, resumed, round.too_many, now);
         round
     }
+}
+
+/// How long after the beginning of a round that took so long the next one may begin.
+fn rest(took: Duration) -> Duration {
+    took.saturating_mul(REST).clamp(PACE, LONGEST_REST)
 }
 
 /// Writes what is new in the book, if anything is, on the condition that the AegisGuard is the one that was judged by.

@@ -91,7 +91,11 @@ async fn write_down(
         Ended::NeverBegan => lead.context.clock.now(),
     };
     let author = Author { alert: &back.claim.alert, rule: &back.claim.rule, action, time, cordon_for: back.cordon_for };
-    let remembered = lead.desk.recall(&Place::of(&back.claim));
+    let remembered = match lead.desk.recall(&Place::of(&back.claim)) {
+        // The cluster had no such node.
+        Some(None) => return Ok(()),
+        remembered => remembered.flatten(),
+    };
     let Some(mut node) = read_node(lead, name, None).await? else { return Ok(()) };
     let before = match remembered {
         Some(before) => Some(before),

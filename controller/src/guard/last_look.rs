@@ -17,45 +17,68 @@ use crate::context::{Failure, Lead};
 /// What the last look showed.
 #[derive(Debug)]
 pub enum Seen {
-    /// All is as it was taken to be; the node as it is before the action, if it takes one out.
-    AsPlanned(Option<Picture>),
+    /// All is as it was taken to be.
+    AsPlanned(Before),
     /// Something is not; what it is now is in the snapshot.
     Otherwise,
     /// The alert is gone.
     Gone,
 }
 
-/// Looks.
+/// The node that an action takes out, as it is before it.
+#[derive(Debug)]
+pub enum Before {
+    /// It takes none out.
+    NoNode,
+    /// The cluster has no such node.
+    Absent,
+    /// It is like this.
+    Like(Picture),
+}
+
+/// Looks at all three at the same time.
 pub async fn last_look(lead: &Lead, seen: &mut Snapshot, look: &LastLook) -> Result<Seen, Failure> {
-    let Some(alert) = fresh(lead, &seen.alert).await? else { return Ok(Seen::Gone) };
-    let same = is_same(&seen.alert, &alert);
+    let before = seen.alert.clone();
+    let node = look.node.as_ref().map(|(name, expected)| (name.as_str(), expected.as_ref()));
+    let (alert, gone, node) = tokio::join!(fresh(lead, &before), pod_gone(lead, look), async {
+        match node {
+            Some((name, expected)) => read_node(lead, name, expected.map(|facts| facts.uid.as_str())).await,
+            None => Ok(None),
+        }
+    });
+    let Some(alert) = alert? else { return Ok(Seen::Gone) };
+    let same = is_same(&before, &alert);
     seen.alert = Arc::new(alert);
     if !same {
         return Ok(Seen::Otherwise);
     }
-    if let Some((pod, heard)) = &look.pod {
-        let api: Api<Pod> = Api::namespaced(lead.context.client.clone(), &pod.namespace);
-        let found = lead.request(api.get_metadata_opt(&pod.name)).await?;
-        seen.gone = match found.map(|found| found.metadata.creation_timestamp.map(|time| time.0)) {
-            None => Some(format!("pod {pod} is gone; it is tried when the alert is reported for another one")),
-            Some(Some(created)) if created > *heard => Some(format!(
-                "pod {pod} was made at {created}, after the alert was last heard; it is tried when it is reported again"
-            )),
-            Some(_) => None,
-        };
-        if seen.gone.is_some() {
-            return Ok(Seen::Otherwise);
-        }
+    seen.gone = gone?;
+    if seen.gone.is_some() {
+        return Ok(Seen::Otherwise);
     }
-    let Some((name, expected)) = &look.node else { return Ok(Seen::AsPlanned(None)) };
-    let found = read_node(lead, name, expected.as_ref().map(|facts| facts.uid.as_str())).await?;
+    let Some((_, expected)) = &look.node else { return Ok(Seen::AsPlanned(Before::NoNode)) };
+    let found = node?;
     let guard = lead.view.guard();
     let policy = guard.policy.or_default();
     if found.as_ref().map(|node| NodeFacts::of(node, &policy)) != *expected {
         seen.guard = guard;
         return Ok(Seen::Otherwise);
     }
-    Ok(Seen::AsPlanned(found.as_ref().map(Picture::of)))
+    Ok(Seen::AsPlanned(found.map_or(Before::Absent, |node| Before::Like(Picture::of(&node)))))
+}
+
+/// Why there is no pod any more to act on, if there is none.
+async fn pod_gone(lead: &Lead, look: &LastLook) -> Result<Option<String>, Failure> {
+    let Some((pod, heard)) = &look.pod else { return Ok(None) };
+    let api: Api<Pod> = Api::namespaced(lead.context.client.clone(), &pod.namespace);
+    let found = lead.request(api.get_metadata_opt(&pod.name)).await?;
+    Ok(match found.map(|found| found.metadata.creation_timestamp.map(|time| time.0)) {
+        None => Some(format!("pod {pod} is gone; it is tried when the alert is reported for another one")),
+        Some(Some(created)) if created > *heard => Some(format!(
+            "pod {pod} was made at {created}, after the alert was last heard; it is tried when it is reported again"
+        )),
+        Some(_) => None,
+    })
 }
 
 /// The node as it is at this moment, for the cache too.
