@@ -22,6 +22,7 @@ use crate::executors::{Jobs, Workflows};
 use crate::guard::{Desk, View};
 use crate::leader::{Leadership, Term};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::patience::Patience;
 use crate::settings::Settings;
 use crate::takeover::Takeover;
@@ -54,6 +55,8 @@ pub struct Context {
     pub rules: Rules,
     /// Who tells Events.
     pub events: Recorder,
+    /// Who tells people.
+    pub notifier: Notifier,
     /// Whether this replica leads.
     pub leadership: Leadership,
 }

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod ingest;
 pub mod leader;
 pub mod metrics;
+pub mod notify;
 pub mod patience;
 pub mod queue;
 pub mod settings;

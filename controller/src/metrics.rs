@@ -60,6 +60,8 @@ struct All {
     breaker_open: Gauge,
     paused: Gauge,
     waiting: Family<ReasonLabel, Gauge>,
+    notifications: Family<ReceiverLabels, Counter>,
+    receivers_unreadable: Gauge,
 }
 
 /// How the guard stands.
@@ -103,6 +105,13 @@ struct RuleLabel {
     rule: String,
 }
 
+/// Receivers are few, and administrators name them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReceiverLabels {
+    receiver: String,
+    result: Delivery,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AnswerLabels {
     route: Word,
@@ -124,6 +133,17 @@ struct RequestLabels {
 /// From a millisecond to an hour: an API request takes milliseconds, an action minutes.
 const SECONDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Delivery {
+    /// Its receiver has taken it.
+    Sent,
+    /// It was given up after its receiver refused it, or did not answer for long.
+    Failed,
+    /// It was never sent: too many waited, or its receiver is no longer told.
+    Dropped,
+}
 
 /// How it is found out that an action did not cure the problem.
 const IN_VAIN: [&str; 2] = ["StillFiring", "CheckFailed"];
@@ -184,6 +204,12 @@ impl Metrics {
             breaker_open: kept(&mut registry, "guard_breaker_open", "1 while the breaker holds actions back"),
             paused: kept(&mut registry, "guard_paused", "1 while anything is paused"),
             waiting: kept(&mut registry, "alerts_waiting", "Alerts that wait to be acted on, by reason"),
+            notifications: kept(&mut registry, "notifications", "Outcomes told to a receiver, by what became of that"),
+            receivers_unreadable: kept(
+                &mut registry,
+                "notify_file_unreadable",
+                "Whether the file that says who is told of outcomes cannot be used",
+            ),
             registry,
         };
         Self { all: Arc::new(all) }
@@ -291,6 +317,19 @@ impl Metrics {
         }
     }
 
+    /// That became of so many notifications for a receiver.
+    pub fn notified(&self, receiver: &str, result: Delivery, count: usize) {
+        if count > 0 {
+            let labels = ReceiverLabels { receiver: receiver.to_owned(), result };
+            self.all.notifications.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Whether the file that says who is told of outcomes can be used.
+    pub fn receivers_readable(&self, readable: bool) {
+        self.all.receivers_unreadable.set(i64::from(!readable));
+    }
+
     /// Whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.all.leader.set(i64::from(leads));
@@ -357,6 +396,8 @@ mod tests {
         metrics.watch_restarted("AegisAlert");
         metrics.api_request("create", "aegisalerts", 201);
         metrics.leads(true);
+        metrics.notified("oncall", Delivery::Sent, 3);
+        metrics.receivers_readable(false);
         metrics.guard(&GuardReading { places_of_rule: [("m/old".to_owned(), 1)].into(), ..GuardReading::default() });
         metrics.guard(&GuardReading {
             places: 2,
@@ -382,6 +423,8 @@ mod tests {
             "aegis_watch_restarts_total{kind=\"AegisAlert\"} 1",
             "aegis_api_requests_total{verb=\"create\",resource=\"aegisalerts\",code=\"201\"} 1",
             "aegis_leader 1",
+            "aegis_notifications_total{receiver=\"oncall\",result=\"Sent\"} 3",
+            "\naegis_notify_file_unreadable 1\n",
             "aegis_guard_places 2",
             "aegis_guard_rule_places{rule=\"m/r\"} 2",
             "aegis_guard_places_limit 30",

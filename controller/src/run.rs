@@ -20,6 +20,7 @@ use crate::context::{self, Context};
 use crate::ingest::{self, Caches, Ingest};
 use crate::leader::{self, Election, Leadership};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::patience::{self, Patience};
 use crate::settings::Settings;
 use crate::{events, term};
@@ -84,6 +85,11 @@ impl Controller {
         let (events, writer) = events::recorder(client.clone(), &identity);
         let writer = tokio::spawn(writer.run());
 
+        let (notifier, keeper) = Notifier::new(settings.notify.file.clone(), clock, &metrics);
+        let quiet = CancellationToken::new();
+        let _quiet = quiet.clone().drop_guard();
+        let telling = tokio::spawn(keeper.run(quiet.clone()));
+
         let namespaces = context::namespaces(&settings);
         let alerts = Api::<DeserializeGuard<AegisAlert>>::namespaced(client.clone(), &settings.alert.publish_namespace);
         let alerts = Objects::start(vec![alerts.into()], &context::telling::<AegisAlert>(&events), &metrics, &feeds);
@@ -120,6 +126,7 @@ impl Controller {
             alerts,
             rules,
             events,
+            notifier,
             leadership,
         };
         let mut terms = tokio::spawn(serve_terms(context, stop.clone()));
@@ -140,10 +147,14 @@ impl Controller {
         }
         resign.cancel();
         let _ = election.await;
+        quiet.cancel();
         // The caches tell Events too, and the writer ends with the last of those who do.
         feeds.cancel();
         if tokio::time::timeout(LAST_EVENTS, writer).await.is_err() {
             warn!("some Events were still to be written at the end");
+        }
+        if let Err(error) = telling.await {
+            warn!("telling people ended badly: {error}");
         }
         Ok(served??)
     }

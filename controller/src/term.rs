@@ -20,6 +20,7 @@ use crate::definition;
 use crate::executors::{self, Workflow};
 use crate::guard::{Desk, View};
 use crate::leader::Term;
+use crate::notify;
 use crate::policy;
 use crate::takeover::{self, Takeover};
 use crate::tally;
@@ -54,6 +55,7 @@ pub async fn serve(context: Context, term: Term, stop: CancellationToken) {
     tasks.spawn(definition::watch(lead.clone(), lead.context.rules.clone(), stop.clone()));
     tasks.spawn(definition::watch(lead.clone(), lead.templates.clone(), stop.clone()));
     tasks.spawn(policy::watch(lead.clone(), stop.clone()));
+    tasks.spawn(notify::follow_held(lead.clone(), stop.clone()));
     lead.counts.recover(before, lead.context.rules.objects(), lead.templates.objects()).await;
     while stop.run_until_cancelled(tokio::time::sleep(tally::FLUSH)).await.is_some() {
         lead.counts.flush(&lead).await;

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aegis_controller::metrics::{GuardReading, Metrics, Stage};
+use aegis_controller::metrics::{Delivery, GuardReading, Metrics, Stage};
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::AegisAlertSpec;
 use aegis_crds::conditions::{Condition, ConditionType};
@@ -42,6 +42,8 @@ fn told() -> BTreeMap<String, BTreeSet<String>> {
         waiting: [("Paused", 1)].into(),
         ..GuardReading::default()
     });
+    metrics.notified("oncall", Delivery::Failed, 1);
+    metrics.receivers_readable(false);
     let sample = Regex::new(r"(?m)^(aegis_\w+)(?:\{([^}]*)\})?").unwrap();
     let label = Regex::new(r#"(\w+)=""#).unwrap();
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -165,6 +165,7 @@ fn values_change_what_they_say() {
         ("AEGIS_HTTP_TLS_CERT_FILE", "/etc/aegis/tls/tls.crt"),
         ("AEGIS_HTTP_TLS_KEY_FILE", "/etc/aegis/tls/tls.key"),
         ("AEGIS_HTTP_TOKEN_FILE", "/etc/aegis/webhook/token"),
+        ("AEGIS_NOTIFY_FILE", "/etc/aegis/notify/notify.yaml"),
     ];
     assert_eq!(env, BTreeMap::from(want));
     for (_, path) in want.iter().filter(|(_, path)| path.starts_with('/')) {
@@ -183,6 +184,14 @@ fn values_change_what_they_say() {
     assert_eq!(settings, json!({"alert": {"system-parameters": {"cluster": "c1"}}, "rule-namespaces": ["team-a"]}));
     let kinds: Vec<&str> = found.keys().map(|(kind, _, _)| kind.as_str()).collect();
     assert!(!kinds.contains(&"NetworkPolicy") && !kinds.contains(&"ValidatingAdmissionPolicy"), "{kinds:?}");
+}
+
+#[test]
+fn without_the_name_of_a_secret_nothing_is_mounted() {
+    let Some(found) = rendered("monitoring", &["notifications.secret=\"\""]) else { return };
+    let pod = &find(&found, "Deployment", "", "aegis")["spec"]["template"]["spec"];
+    assert_eq!((&pod["volumes"], &pod["containers"][0]["volumeMounts"]), (&Value::Null, &Value::Null));
+    assert!(!pod.to_string().contains("AEGIS_NOTIFY_FILE"));
 }
 
 #[test]

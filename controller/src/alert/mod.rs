@@ -36,6 +36,7 @@ pub use actions::{api as action_api, held};
 pub use feed::{Pause, waits_for};
 pub use gather::fresh;
 pub use memory::Memory;
+pub use report::worth_telling;
 pub use stages::Stages;
 pub use turns::Turn;
 

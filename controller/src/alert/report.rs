@@ -108,6 +108,7 @@ fn was_ours(patch: &Value, alert: &AegisAlert) -> bool {
 /// Counts, times, logs and tells what is new in a status that was written.
 fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
     lead.context.metrics.repair(before, after);
+    lead.context.notifier.tell(before, after, lead.context.clock.now());
     let known = |uid: &str| actions(before).iter().find(|action| action.uid.as_deref() == Some(uid));
     for action in actions(after) {
         let Some(uid) = action.uid.as_deref() else { continue };
@@ -203,6 +204,11 @@ fn held(lead: &Lead, alert: &AegisAlert, word: &str, message: &str) {
     if let Some(weight) = weight(reason) {
         note(lead, events::alert(alert), weight, reason.as_str(), message.to_owned());
     }
+}
+
+/// Whether anybody but a reader of the status needs to know that an alert waits for that.
+pub fn worth_telling(reason: Reason) -> bool {
+    weight(reason).is_some()
 }
 
 /// What an Event about it weighs: a warning where somebody has to do something before the alert can be acted on, none

@@ -82,6 +82,9 @@ pub struct Settings {
     /// Who leads when there are several replicas.
     #[command(flatten)]
     pub lease: Lease,
+    /// Who is told what became of alerts.
+    #[command(flatten)]
+    pub notify: Notify,
     /// What is written about the work.
     #[command(flatten)]
     pub log: Log,
@@ -238,6 +241,16 @@ pub struct Lease {
     #[arg(id = "lease.retry-period", long = "lease.retry-period", env = "AEGIS_LEASE_RETRY_PERIOD",
           value_name = "DURATION", default_value = "2s", value_parser = value::duration)]
     pub retry_period: Duration,
+}
+
+/// Who is told what became of alerts.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Notifications")]
+pub struct Notify {
+    /// A YAML file, mounted from a Secret, that says which webhooks are told what became of alerts:
+    /// docs/guides/notifications.md. It is read again when it changes, and need not exist
+    #[arg(id = "notify.file", long = "notify.file", env = "AEGIS_NOTIFY_FILE", value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// What is written about the work.
