@@ -36,16 +36,20 @@ pub(crate) struct Step {
     pub(crate) log: Vec<String>,
 }
 
-/// The Workflows and Jobs of the alert with that UID, oldest first, and what could not be read of them.
-pub(crate) async fn of_alert(client: &Client, namespace: &str, uid: &str) -> (Vec<Value>, Vec<Failure>) {
+/// The Workflows and Jobs of the alert with that UID, oldest first, and which of the two kinds could not be read.
+pub(crate) async fn of_alert(
+    client: &Client,
+    namespace: &str,
+    uid: &str,
+) -> (Vec<Value>, Vec<(&'static str, Failure)>) {
     let wanted = Wanted::all_in(Some(namespace)).labelled(format!("{}={uid}", names::ALERT_UID_LABEL));
     let read = async |resource: &Resource| fetch::list_if_known(client, resource, &wanted).await;
     let (workflows, jobs) = future::join(read(&WORKFLOW), read(&JOB)).await;
     let (mut actions, mut failures) = (Vec::new(), Vec::new());
-    for list in [workflows, jobs] {
+    for (kind, list) in [("Workflow", workflows), ("Job", jobs)] {
         match list {
             Ok(list) => actions.extend(list.items),
-            Err(failure) => failures.push(failure),
+            Err(failure) => failures.push((kind, failure)),
         }
     }
     actions.sort_by_key(|action| {

@@ -80,7 +80,7 @@ impl Logs {
     /// How many actions there are, and their steps that have a pod.
     async fn steps(&self, client: &Client, namespace: &str, uid: &str) -> Result<(usize, Vec<Step>), Failure> {
         let (actions, failures) = work::of_alert(client, namespace, uid).await;
-        if let Some(failure) = failures.into_iter().next() {
+        if let Some((_, failure)) = failures.into_iter().next() {
             return Err(failure);
         }
         let mut steps = Vec::new();

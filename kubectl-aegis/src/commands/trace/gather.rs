@@ -88,9 +88,13 @@ pub(super) struct Action {
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(super) end: Option<Timestamp>,
     pub(super) steps: Vec<Step>,
-    /// What was rendered from the template; nothing if the object is gone.
+    /// What was rendered from the template; nothing if the object is gone, or was not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) spec: Option<Value>,
+    /// Whether the object was not read, and may be there; `hidden` says why.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, schemars(default))]
+    pub(super) unread: bool,
 }
 
 /// A change of a node that still stands.
@@ -136,7 +140,7 @@ pub(super) async fn story(
         touched(client, &alert),
     )
     .await;
-    hidden.extend(failures.iter().map(|failure| left_out("actions", failure)));
+    hidden.extend(failures.iter().map(|(_, failure)| left_out("actions", failure)));
     let events = events.map(|list| list.items).unwrap_or_else(|failure| {
         hidden.push(left_out("events", &failure));
         Vec::new()
@@ -158,6 +162,7 @@ pub(super) async fn story(
     };
     let mut actions = Vec::new();
     for (mut action, object) in actions_of(&alert, &objects) {
+        action.unread = object.is_none() && failures.iter().any(|(kind, _)| *kind == action.kind);
         if let Some(object) = object {
             match work::pods(client, object).await {
                 Ok(pods) => action.steps = work::steps(object, &pods),
@@ -265,6 +270,7 @@ fn actions_of<'a>(alert: &AegisAlert, objects: &'a [Value]) -> Vec<(Action, Opti
             end: record.completion_time,
             steps: Vec::new(),
             spec: object.and_then(|object| object.get("spec").cloned()),
+            unread: false,
         };
         actions.push((action, object));
     }
@@ -294,6 +300,7 @@ fn actions_of<'a>(alert: &AegisAlert, objects: &'a [Value]) -> Vec<(Action, Opti
             end: None,
             steps: Vec::new(),
             spec: object.get("spec").cloned(),
+            unread: false,
         };
         actions.push((action, Some(object)));
     }

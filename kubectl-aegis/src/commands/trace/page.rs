@@ -193,6 +193,7 @@ impl Page {
             }
             match &action.spec {
                 Some(spec) => self.yaml("spec", spec),
+                None if action.unread => self.row("spec", "the object was not read, see below"),
                 None => self.row("spec", "the object is gone"),
             }
         }
