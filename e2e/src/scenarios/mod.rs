@@ -59,7 +59,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 32] = [
+pub static ALL: [Scenario; 33] = [
     contract::SCENARIO,
     install::SCENARIO,
     chart::SCENARIO,
@@ -86,6 +86,7 @@ pub static ALL: [Scenario; 32] = [
     undo::SCENARIO,
     guard_storm::SCENARIO,
     sops::SCENARIO,
+    sops::ON_THE_NODE,
     plugin_install::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,

@@ -1,5 +1,7 @@
 //! Procedures of the library on the real cluster, asked for by a person who may no more than ask: a node taken out and
-//! back in, a pod restarted, another node's pods moved. Nobody asks in another's name.
+//! back in, a pod restarted, a stuck one removed, another node's pods moved. Nobody asks in another's name.
+
+mod on_the_node;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -8,7 +10,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::Scenario;
-use crate::aegis::{Aegis, repository};
+use crate::aegis::{Aegis, Controller, repository};
 use crate::cluster::Cluster;
 use crate::person::{ADMIN, Person};
 use crate::wait::until;
@@ -20,13 +22,14 @@ pub(super) const SCENARIO: Scenario = Scenario {
     parts: &[],
     run: |cluster| Box::pin(async move { run(&cluster).await }),
 };
+pub(super) use on_the_node::SCENARIO as ON_THE_NODE;
 
 const NAMESPACE: &str = "sops";
 const ACCOUNTS: &str = "aegis-workflow,aegis-sop-drain,aegis-sop-pods";
 /// A node of which nothing but its object is there: what is moved from it need not have run.
 const ABSENT: &str = "absent";
 
-/// A pod that a controller makes again, and one on the absent node that nobody does.
+/// A pod that a controller makes again, and two on the absent node that nobody does.
 const OBJECTS: &str = "\
 apiVersion: apps/v1
 kind: Deployment
@@ -50,15 +53,19 @@ spec:
   nodeName: absent
   tolerations: [{operator: Exists}]
   containers: [{name: main, image: 'busybox:latest', command: [sleep, '3600']}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stuck}
+spec:
+  nodeName: absent
+  terminationGracePeriodSeconds: 1
+  tolerations: [{operator: Exists}]
+  containers: [{name: main, image: 'busybox:latest', command: [sleep, '3600']}]
 ";
 
 async fn run(cluster: &Cluster) -> anyhow::Result<()> {
-    let aegis = Aegis::install(cluster, NAMESPACE).await?;
-    let policy = repository("manifest/deploy/request-policy.yaml").display().to_string();
-    cluster.kubectl(&["apply", "-f", &policy]).await?;
-    let words = ["create", "rolebinding", "dan", "--clusterrole=aegis-operator", "--user=dan", "-n", NAMESPACE];
-    cluster.kubectl(&words).await?;
-    let controller = aegis.start(8080, &["--action.service-accounts", ACCOUNTS]).await?;
+    let (aegis, controller) = begin(cluster, NAMESPACE).await?;
     cluster.apply(NAMESPACE, OBJECTS).await?;
     let shown = show(cluster, &aegis).await;
     cluster.kubectl(&["delete", "node", ABSENT]).await?;
@@ -66,18 +73,42 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     aegis.uninstall(controller).await
 }
 
+/// An installation in which requests are kept honest, and dan may no more than ask.
+async fn begin<'a>(cluster: &'a Cluster, namespace: &str) -> anyhow::Result<(Aegis<'a>, Controller)> {
+    let aegis = Aegis::install(cluster, namespace).await?;
+    let policy = repository("manifest/deploy/request-policy.yaml").display().to_string();
+    cluster.kubectl(&["apply", "-f", &policy]).await?;
+    Person::new(cluster, namespace, "dan")?.is_given("--clusterrole=aegis-operator").await?;
+    let controller = aegis.start(8080, &["--action.service-accounts", ACCOUNTS]).await?;
+    Ok((aegis, controller))
+}
+
 async fn show(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<()> {
-    aegis.admin()?.aegis(&["sop", "install", "cordon", "uncordon", "drain", "restart-pod"]).await?;
+    aegis.admin()?.aegis(&["sop", "install", "cordon", "uncordon", "drain", "restart-pod", "delete-stuck-pod"]).await?;
     node(cluster, aegis).await.context("cordon and uncordon")?;
     honest(cluster).await.context("requests")?;
     pod(cluster).await.context("restart-pod")?;
+    stuck(cluster).await.context("delete-stuck-pod")?;
     drain(cluster).await.context("drain")
 }
 
 /// Asks for something as dan and waits for its end.
 async fn ask(cluster: &Cluster, words: &[&str]) -> anyhow::Result<()> {
+    ask_in(cluster, NAMESPACE, words).await
+}
+
+/// The same in another namespace.
+async fn ask_in(cluster: &Cluster, namespace: &str, words: &[&str]) -> anyhow::Result<()> {
     let words = [words, &["--reason", "a trial", "--wait", "--timeout", "3m"]].concat();
-    Person::new(cluster, NAMESPACE, "dan")?.aegis(&words).await.map(drop)
+    Person::new(cluster, namespace, "dan")?.aegis(&words).await.map(drop)
+}
+
+/// Asks in vain: the procedure itself refuses, with that reason.
+async fn refused_in(cluster: &Cluster, namespace: &str, words: &[&str], reason: &str) -> anyhow::Result<()> {
+    let refused = ask_in(cluster, namespace, words).await;
+    let told = refused.err().with_context(|| format!("{words:?} was not refused"))?.to_string();
+    ensure!(told.contains(reason), "{words:?} is told {told}, which lacks {reason:?}");
+    Ok(())
 }
 
 async fn node(cluster: &Cluster, aegis: &Aegis<'_>) -> anyhow::Result<()> {
@@ -159,6 +190,25 @@ async fn pod(cluster: &Cluster) -> anyhow::Result<()> {
     ask(cluster, &["sop", "run", "restart-pod", "--pod", &format!("{NAMESPACE}/{first}")]).await?;
     let second = until("another pod runs", running).await?;
     ensure!(first != second && pods.get_opt(&first).await?.is_none(), "{first} is still there beside {second}");
+    Ok(())
+}
+
+/// A pod whose node does not report is taken out of the API only once somebody says that the node is down.
+async fn stuck(cluster: &Cluster) -> anyhow::Result<()> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let target = format!("{NAMESPACE}/stuck");
+    let delete = ["sop", "run", "delete-stuck-pod", "--pod", &target, "--param", "overdue=1"];
+    refused_in(cluster, NAMESPACE, &delete, "refused: nobody has deleted pod").await?;
+    cluster.kubectl(&["delete", "pod", "stuck", "-n", NAMESPACE, "--wait=false"]).await?;
+    until("the pod should have ended", || async {
+        let end = pods.get("stuck").await?.metadata.deletion_timestamp.context("it is not being deleted")?;
+        Ok((jiff::Timestamp::now() > end.0 + jiff::SignedDuration::from_secs(2)).then_some(()))
+    })
+    .await?;
+    refused_in(cluster, NAMESPACE, &delete, "refused: node absent does not report").await?;
+    ensure!(pods.get_opt("stuck").await?.is_some(), "it is gone all the same");
+    ask(cluster, &[&delete[..], &["--param", "nodeIsDown=true"]].concat()).await?;
+    ensure!(pods.get_opt("stuck").await?.is_none(), "the pod is still there");
     Ok(())
 }
 
