@@ -126,6 +126,11 @@ impl<'a> Aegis<'a> {
             ],
         });
         self.cluster.apply(&self.namespace, &objects.to_string()).await?;
+        self.name_is_known().await
+    }
+
+    /// Lets the name aegis.NAMESPACE lead to its Service in the machine, by its list of hosts in the place of a DNS.
+    pub async fn name_is_known(&self) -> anyhow::Result<()> {
         let words = ["get", "service", "aegis", "-n", &self.namespace, "-o", "jsonpath={.spec.clusterIP}"];
         let service = self.cluster.kubectl(&words).await?;
         let line = format!("echo '{service} aegis.{}' >> /etc/hosts", self.namespace);

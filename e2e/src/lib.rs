@@ -13,6 +13,7 @@ pub mod cli;
 pub mod cluster;
 pub mod gate;
 pub mod held;
+pub mod krew;
 pub mod machine;
 pub mod metrics;
 pub mod needs;

@@ -1,5 +1,6 @@
 //! A person at the keyboard: the real kubectl, and the plugin as kubectl finds it, under that person's name and rights.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
@@ -18,13 +19,25 @@ pub struct Person<'a> {
     namespace: &'a str,
     name: &'a str,
     kubeconfig: PathBuf,
+    path: OsString,
 }
 
 impl<'a> Person<'a> {
     /// Somebody of that name; [`ADMIN`] is the administrator. Whoever else may do what roles say.
     pub fn new(cluster: &'a Cluster, namespace: &'a str, name: &'a str) -> anyhow::Result<Self> {
         let kubeconfig = if name == ADMIN { cluster.kubeconfig() } else { as_user(cluster, name)? };
-        Ok(Self { cluster, namespace, name, kubeconfig })
+        // kubectl takes the word `aegis` for a program on the PATH.
+        let plugin = plugin()?;
+        let folder = plugin.parent().context("the plugin is in no folder")?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([folder.to_owned()].into_iter().chain(std::env::split_paths(&path)))?;
+        Ok(Self { cluster, namespace, name, kubeconfig, path })
+    }
+
+    /// The same with another PATH, on which kubectl finds the plugin.
+    #[must_use]
+    pub fn on_path(self, path: &str) -> Self {
+        Self { path: path.into(), ..self }
     }
 
     /// Gives them a role, such as "--clusterrole=aegis-approver".
@@ -56,12 +69,7 @@ impl<'a> Person<'a> {
 
     async fn run(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
         let mut command: Command = self.cluster.kubectl_command();
-        // kubectl takes the word `aegis` for a program on the PATH.
-        let plugin = plugin()?;
-        let folder = plugin.parent().context("the plugin is in no folder")?;
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths([folder.to_owned()].into_iter().chain(std::env::split_paths(&path)))?;
-        command.args(words).args(["-n", self.namespace]).env("KUBECONFIG", &self.kubeconfig).env("PATH", path);
+        command.args(words).args(["-n", self.namespace]).env("KUBECONFIG", &self.kubeconfig).env("PATH", &self.path);
         let done = command.kill_on_drop(true).output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((done.status.code(), text(&done.stdout), text(&done.stderr)))

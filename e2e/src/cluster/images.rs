@@ -22,7 +22,7 @@ pub(super) async fn import(setup: &Setup) -> anyhow::Result<()> {
         image(PAUSE, &["/bin/sleep", "2147483647"], vec![shell.clone()])?,
         image("busybox:latest", &[], vec![shell.clone()])?,
         image("bitnami/kubectl:latest", &["kubectl"], vec![shell.clone(), kubectl])?,
-        image(&argo::executor_image(setup), &["argoexec"], vec![shell, executor])?,
+        image(&argo::executor_image(&setup.argo), &["argoexec"], vec![shell, executor])?,
     ];
     for image in images {
         import_one(&setup.machine, &image).await?;
@@ -42,6 +42,13 @@ pub(super) fn ours() -> anyhow::Result<Vec<PathBuf>> {
         ensure!(archive.is_file(), "{} is missing: `make e2e-images` makes it", archive.display());
     }
     Ok(archives.into())
+}
+
+/// Gives the node an image of that name that holds one static program, which is on the PATH.
+pub(super) async fn import_program(machine: &Machine, name: &str, program: &Path) -> anyhow::Result<()> {
+    let file = program.file_name().and_then(|name| name.to_str()).context("the program has no name")?;
+    let layer = Layer::of([Entry::file(format!("bin/{file}"), 0o755, program)])?;
+    import_one(machine, &image(name, &[file], vec![layer])?).await
 }
 
 /// Gives an image to the node, under its full name.

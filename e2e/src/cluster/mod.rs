@@ -26,6 +26,7 @@ use crate::machine::{Machine, NAME};
 use crate::parts::{self, Part};
 use crate::wait::until;
 
+pub use argo::ArgoInPod;
 pub use second::SecondNode;
 
 /// Where the API server listens, on the machine's own address.

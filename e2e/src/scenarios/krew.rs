@@ -1,20 +1,17 @@
 //! The plugin as people get it: the archive and the manifest that `make package` makes, installed by the real krew, found
 //! by the real kubectl, and taken away again.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
 
-use aegis_package::archive::{self, Contents};
-use aegis_package::krew::{self, Offer};
-use aegis_package::platform::{self, Platform};
-use aegis_package::{REPOSITORY, VERSION};
+use aegis_package::krew::Offer;
+use aegis_package::{REPOSITORY, VERSION, platform};
 use anyhow::{Context as _, bail, ensure};
-use tokio::process::Command;
 
 use super::Scenario;
-use crate::aegis::{Aegis, plugin, repository};
+use crate::aegis::Aegis;
 use crate::cluster::Cluster;
-use crate::parts::{self, Part};
+use crate::krew::{Bench, here};
+use crate::parts;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "krew",
@@ -33,8 +30,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     bench.refuses_another_archive().await?;
     bench.installs_each_platform().await?;
 
-    let offer = bench.pack(here()?, &bench.bare(&plugin()?).await?)?;
-    let manifest = bench.write(&[offer])?;
+    let manifest = bench.packs_the_plugin().await?;
     let told = bench.krew_installs(&manifest, here()?, &[]).await?;
     for word in ["kubectl aegis", REPOSITORY, "kubectl aegis completion install"] {
         ensure!(told.contains(word), "krew does not say {word:?}: {told}");
@@ -52,63 +48,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     bench.is_empty()
 }
 
-/// A kubectl, a krew and an empty folder for it to install into, with nothing else of ours in reach.
-struct Bench {
-    kubectl: PathBuf,
-    kubeconfig: PathBuf,
-    krew: Part,
-    /// Where krew installs.
-    root: PathBuf,
-    /// Where archives and manifest are, and temporary files.
-    folder: PathBuf,
-    path: String,
-}
-
 impl Bench {
-    fn new(cluster: &Cluster, krew: Part) -> anyhow::Result<Self> {
-        let folder = cluster.machine.folder().join("krew");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        let (root, programs) = (folder.join("root"), folder.join("programs"));
-        fs::create_dir_all(&root)?;
-        fs::create_dir_all(&programs)?;
-        // kubectl takes the word `krew` for a program on the PATH.
-        std::os::unix::fs::symlink(krew.program("krew"), programs.join("kubectl-krew"))?;
-        let kubectl = PathBuf::from(cluster.kubectl_command().as_std().get_program());
-        std::os::unix::fs::symlink(&kubectl, programs.join("kubectl"))?;
-        let path = format!("{}:{}:/usr/bin:/bin", root.join("bin").display(), programs.display());
-        Ok(Self { kubectl, kubeconfig: cluster.kubeconfig(), krew, root, folder, path })
-    }
-
-    /// The program without what debuggers read, as a release has it: most of a build for tests is that.
-    async fn bare(&self, program: &Path) -> anyhow::Result<PathBuf> {
-        let bare = self.folder.join("bare");
-        let output = Command::new("strip").arg("-o").arg(&bare).arg(program).output().await?;
-        ensure!(output.status.success(), "strip failed: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(bare)
-    }
-
-    /// Packs a program as the plugin of a platform.
-    fn pack(&self, platform: &'static Platform, program: &Path) -> anyhow::Result<Offer> {
-        let path = self.archive(platform);
-        let contents = Contents { platform, program, repository: &repository(""), manuals: None };
-        archive::write(&contents, File::create(&path)?)?;
-        let read = archive::read(&path, platform)?;
-        Ok(Offer { platform, sha256: read.sha256, files: read.names })
-    }
-
-    fn archive(&self, platform: &Platform) -> PathBuf {
-        self.folder.join(platform.archive(VERSION))
-    }
-
-    /// Writes the manifest for those archives.
-    fn write(&self, offers: &[Offer]) -> anyhow::Result<PathBuf> {
-        let path = self.folder.join("aegis.yaml");
-        fs::write(&path, krew::manifest(VERSION, REPOSITORY, offers)?)?;
-        Ok(path)
-    }
-
     /// Archives of a small program for every platform: which one krew chooses, and how it unpacks it, does not depend on
     /// what the program does.
     fn pack_small(&self) -> anyhow::Result<Vec<Offer>> {
@@ -125,27 +65,6 @@ impl Bench {
         let told = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "krew's validation refuses the manifest: {told}");
         ensure!(told.contains("structural validation OK"), "krew's validation says {told}");
-        Ok(())
-    }
-
-    /// krew does little without an index: one with the manifest, as a repository, which is what it takes for one.
-    async fn has_an_index(&self) -> anyhow::Result<()> {
-        let index = self.folder.join("index");
-        fs::create_dir_all(index.join("plugins"))?;
-        fs::copy(self.folder.join("aegis.yaml"), index.join("plugins/aegis.yaml"))?;
-        let author = ["-c", "user.name=index", "-c", "user.email=index@example.org"];
-        for words in
-            [&["init", "--quiet"][..], &["add", "."], &[&author[..], &["commit", "--quiet", "-m", "index"]].concat()]
-        {
-            let mut command = self.command(PathBuf::from("git"));
-            let output = command.args(words).current_dir(&index).output().await?;
-            ensure!(output.status.success(), "git {words:?} failed: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        self.kubectl(&["krew", "index", "add", "default", &index.display().to_string()]).await?;
-        let found = self.kubectl(&["krew", "search", "aegis"]).await?;
-        ensure!(found.contains("Turn alerts into safe, traceable repairs"), "krew finds {found}");
-        let told = self.kubectl(&["krew", "info", "aegis"]).await?;
-        ensure!(told.contains(&format!("VERSION: v{VERSION}")), "krew tells {told}");
         Ok(())
     }
 
@@ -206,64 +125,4 @@ impl Bench {
     async fn aegis(&self, words: &[&str]) -> anyhow::Result<String> {
         self.kubectl(&[&["aegis"], words, &["-n", NAMESPACE]].concat()).await
     }
-
-    /// `kubectl krew install` from the archive of a platform; what it said.
-    async fn krew_installs(
-        &self,
-        manifest: &Path,
-        platform: &Platform,
-        env: &[(&str, &str)],
-    ) -> anyhow::Result<String> {
-        let manifest = format!("--manifest={}", manifest.display());
-        let archive = format!("--archive={}", self.archive(platform).display());
-        let mut command = self.kubectl_command(&["krew", "install", &manifest, &archive]);
-        let output = command.envs(env.iter().copied()).output().await?;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "krew does not install it: {told}");
-        Ok(told)
-    }
-
-    /// Runs kubectl, which must succeed; what it wrote.
-    async fn kubectl(&self, words: &[&str]) -> anyhow::Result<String> {
-        let (ended, told) = self.tries(words).await?;
-        ensure!(ended == Some(0), "kubectl {words:?} ends with {ended:?}: {told}");
-        Ok(told)
-    }
-
-    /// Runs kubectl: its exit code, and all that it said.
-    async fn tries(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
-        let output = self.kubectl_command(words).output().await?;
-        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        Ok((output.status.code(), told.into_owned()))
-    }
-
-    fn kubectl_command(&self, words: &[&str]) -> Command {
-        let mut command = self.command(self.kubectl.clone());
-        command.args(words);
-        command
-    }
-
-    /// A program that knows this cluster, this folder and nothing of who runs the scenario.
-    fn command(&self, program: PathBuf) -> Command {
-        let mut command = Command::new(program);
-        command.env_clear().env("PATH", &self.path).env("KUBECONFIG", &self.kubeconfig);
-        command.env("HOME", &self.folder).env("TMPDIR", &self.folder);
-        command.env("KREW_ROOT", &self.root).env("KREW_NO_UPGRADE_CHECK", "1");
-        command.stdin(std::process::Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    /// Nothing is installed.
-    fn is_empty(&self) -> anyhow::Result<()> {
-        for folder in ["bin", "store", "receipts"] {
-            let left: Vec<_> = fs::read_dir(self.root.join(folder))?.collect::<Result<_, _>>()?;
-            ensure!(left.is_empty(), "krew left {left:?}");
-        }
-        Ok(())
-    }
-}
-
-/// The platform that this runs on.
-fn here() -> anyhow::Result<&'static Platform> {
-    Platform::of(&format!("{}-unknown-linux-musl", std::env::consts::ARCH))
 }

@@ -20,6 +20,7 @@ mod guard_windows;
 mod injection;
 mod install;
 mod job_without_argo;
+mod journey;
 mod kill_9;
 mod krew;
 mod kubectl;
@@ -59,7 +60,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 33] = [
+pub static ALL: [Scenario; 34] = [
     contract::SCENARIO,
     install::SCENARIO,
     chart::SCENARIO,
@@ -88,6 +89,7 @@ pub static ALL: [Scenario; 33] = [
     sops::SCENARIO,
     sops::ON_THE_NODE,
     plugin_install::SCENARIO,
+    journey::SCENARIO,
     dropcache::SCENARIO,
     alertmanager_answers::SCENARIO,
     alertmanager_cluster::SCENARIO,
