@@ -47,7 +47,7 @@ enum Command {
     },
     /// Measure what the loop costs, on the cluster that runs already or on one that is started and ended for it
     Bench {
-        /// The parts to measure: idle, failover, load, many, argo; all if none is named
+        /// The parts to measure: idle, failover, load, many, argo, lists; all if none is named
         parts: Vec<String>,
         /// Write the figures as JSON
         #[arg(long, value_name = "FILE")]

@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod gate;
 pub mod held;
 pub mod krew;
+pub mod lists;
 pub mod machine;
 pub mod metrics;
 pub mod needs;

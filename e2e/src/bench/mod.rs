@@ -3,7 +3,7 @@
 //!
 //! In the flow: [`raw`] measures the API server alone, which is the yardstick; then [`idle`], [`rate`], [`answer`],
 //! [`repeats`], [`many`] and [`failover`] measure a controller, as a process under its own ServiceAccount and roles, on a [`bed`];
-//! [`argo`] the whole way. What can be counted is counted in the API server's audit log. See docs/performance.md.
+//! [`argo`] the whole way; [`lists`] times the plugin beside kubectl. What can be counted is counted in the API server's audit log. See docs/performance.md.
 
 mod answer;
 mod argo;
@@ -15,6 +15,7 @@ mod failover;
 #[path = "../../../engine/benches/figures/mod.rs"]
 mod figures;
 mod idle;
+mod lists;
 mod many;
 mod observer;
 #[path = "../../../controller/benches/loop/proc.rs"]
@@ -38,7 +39,10 @@ use crate::aegis;
 use crate::cluster::Cluster;
 
 /// The parts that can be run alone. The yardstick is always measured where it is needed.
-pub const PARTS: [&str; 5] = ["idle", "failover", "load", "many", "argo"];
+pub const PARTS: [&str; 6] = ["idle", "failover", "load", "many", "argo", "lists"];
+
+/// Those that need no yardstick.
+const ALONE: [&str; 2] = ["argo", "lists"];
 
 /// What to measure, and where to tell it.
 pub struct Plan {
@@ -87,7 +91,7 @@ pub async fn run(folder: &Path, plan: &Plan) -> anyhow::Result<()> {
 async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let wants = |part: &str| plan.only.is_empty() || plan.only.iter().any(|one| one == part);
     figures.push(disk::measure(cluster.machine.folder())?);
-    if PARTS.iter().any(|part| *part != "argo" && wants(part)) {
+    if PARTS.iter().any(|part| !ALONE.contains(part) && wants(part)) {
         eprintln!("measuring the API server alone");
         raw::prepare(cluster).await?;
         let bed = Bed::make(cluster).await?;
@@ -128,6 +132,10 @@ async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> a
     if wants("argo") {
         eprintln!("measuring with the real Argo and kubelet");
         figures.extend(argo::measure(cluster).await?);
+    }
+    if wants("lists") {
+        eprintln!("measuring the plugin's list beside kubectl's");
+        figures.extend(lists::measure(cluster).await?);
     }
     Ok(())
 }

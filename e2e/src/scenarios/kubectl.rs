@@ -9,7 +9,9 @@ use tokio::process::{Child, ChildStdout};
 
 use super::Scenario;
 use crate::aegis::{Aegis, repository};
+use crate::audit;
 use crate::cluster::Cluster;
+use crate::lists::Lists;
 use crate::wait::{PATIENCE, until_equal};
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -88,7 +90,22 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     })
     .await?;
     label_patch_delete(cluster).await?;
-    aegis.uninstall(controller).await
+    aegis.uninstall(controller).await?;
+    lists(cluster).await
+}
+
+/// The plugin lists what kubectl does, in as few requests.
+async fn lists(cluster: &Cluster) -> anyhow::Result<()> {
+    let aegis = Aegis::install(cluster, "kubectl-lists").await?;
+    let lists = Lists::store(cluster, aegis.namespace(), 100).await?;
+    let kubectl = lists.by_kubectl().await?;
+    ensure!(kubectl.names.len() == 100, "kubectl lists {:?}", kubectl.names);
+    let mark = audit::mark(cluster)?;
+    let plugin = lists.by_the_plugin().await?;
+    let requests = lists.requests_since(mark).await?;
+    ensure!(plugin.names == kubectl.names, "the plugin lists {:?}", plugin.names);
+    ensure!(requests <= 2, "the plugin's list takes {requests} requests");
+    aegis.delete().await
 }
 
 /// The definitions are there already: either side's apply takes them as they are, and the other's after it.
