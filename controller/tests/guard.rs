@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use aegis_crds::AegisAlert;
 use aegis_sandbox::agent::SimulatorOptions;
-use aegis_sandbox::{Match, Options, WatchBreak};
+use aegis_sandbox::{Match, Options, Verb, WatchBreak};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
@@ -43,7 +43,13 @@ async fn policy(cluster: &Cluster, spec: Value) {
 
 /// A cluster with the default policy, the seed's rule and template.
 async fn guarded() -> Cluster {
-    let cluster = Cluster::start().await;
+    guarded_on(&["dev1"]).await
+}
+
+/// The same with these nodes.
+async fn guarded_on(nodes: &[&str]) -> Cluster {
+    let nodes = nodes.iter().map(ToString::to_string).collect();
+    let cluster = Cluster::with(Options { nodes, ..common::options() }).await;
     policy(&cluster, json!({"budgets": null, "breaker": null, "retries": null})).await;
     cluster.apply(seed_rule()).await;
     cluster.apply(seed_template()).await;
@@ -291,6 +297,43 @@ async fn a_cordon_belongs_to_whoever_made_it() {
     cordon(&cluster, "dev1", false).await;
     act(false).await;
     succeeded(&cluster, "theirs").await;
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_another_leader_gave_back_is_not_taken_before_its_node_was_looked_at() {
+    let cluster = guarded_on(&["dev1", "dev2", "dev3"]).await;
+    policy(&cluster, json!({"budgets": {"nodesOut": {"count": 1}}})).await;
+    let controller = Controller::start(&cluster).await;
+    let book = async |claims: Value| {
+        let status = Patch::Merge(json!({"status": {"claims": claims}}));
+        cluster.guards().patch_status("aegis", &PatchParams::default(), &status).await.unwrap();
+    };
+    let send = async |node: &str| {
+        controller.send("/default/alert", objects::alert_on(node, "NodeHasEmergencyEvent", "Firing", node)).await;
+        held(&cluster, node, "TooManyNodesOut").await
+    };
+    // A leader that begins gives back what alerts hold that are gone.
+    controller.send("/default/alert", objects::alert_on("dev1", "NobodyKnows", "Firing", "leads")).await;
+    held(&cluster, "leads", "NoRule").await;
+    book(json!([{"alert": "default-other", "uid": "u", "phase": "Firing", "attempt": 1, "rule": "m/r",
+        "target": "node/dev1", "node": "dev1"}]))
+    .await;
+    send("dev2").await;
+
+    let watch = Match::any().component(common::COMPONENT).resource("nodes");
+    assert!(cluster.sandbox.faults().break_watches(&watch, WatchBreak::Freeze) > 0);
+    cordon(&cluster, "dev1", true).await;
+    let looks = Match::any().component(common::COMPONENT).verb(Verb::Get).resource("nodes").name("dev1");
+    let before = cluster.sandbox.requests().matching(&looks).len();
+    book(Value::Null).await;
+    until("the node is looked at", async || {
+        let looked = cluster.sandbox.requests().matching(&looks).len() - before;
+        if looked > 0 { Ok(()) } else { Err(looked) }
+    })
+    .await;
+    send("dev3").await;
+    assert!(cluster.all_workflows().await.is_empty(), "two nodes are out where one may be");
     controller.stop().await;
 }
 

@@ -12,7 +12,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NODE_GRACE};
 use crate::machine::Running;
 use crate::parts;
 use crate::wait::{PATIENCE, within};
@@ -60,8 +60,8 @@ impl SimulatedNodes {
         let mut command = cluster.machine.command(part.program("kwok"))?;
         command.arg("--kubeconfig").arg(cluster.kubeconfig()).args(["--manage-all-nodes=false"]);
         command.arg(format!("--manage-nodes-with-label-selector={LABEL}"));
-        // It renews four times as often. The node controller waits 50 s for it.
-        command.arg("--node-lease-duration-seconds=120");
+        // It renews four times as often.
+        command.arg(format!("--node-lease-duration-seconds={}", NODE_GRACE.as_secs()));
         let mut kwok = cluster.machine.start("kwok", command)?.bound();
         // To read very many is work, and leaves kwok less of the machine.
         let pause = Duration::from_millis(u64::try_from(count)?);

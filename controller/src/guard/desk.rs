@@ -2,8 +2,8 @@
 //! so a burst of actions takes few writes; the write holds only for the AegisGuard as it was read, so a pause that was
 //! written in between, or another leader's claim, makes it read and judge again.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aegis_crds::AegisGuard;
@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::View;
+use super::last_look::read_node;
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
 use crate::queue::{Lane, Queue};
@@ -63,6 +64,8 @@ pub struct Desk {
     pictures: Mutex<HashMap<Place, Option<Picture>>>,
     /// The version of the AegisGuard that the last write made: whoever waits was thought of in that one.
     written: Mutex<Option<String>>,
+    /// The nodes under action in the books that somebody was judged by, until their places are known to be given back.
+    busy: Mutex<BTreeSet<String>>,
     again: Notify,
 }
 
@@ -115,6 +118,7 @@ impl Default for Desk {
             line: Mutex::default(),
             pictures: Mutex::default(),
             written: Mutex::default(),
+            busy: Mutex::default(),
             again: Notify::new(),
         }
     }
@@ -159,6 +163,7 @@ impl Desk {
     #[must_use]
     pub fn wait(&self, key: &Key, request: Request, refused: Reason, judged_by: &Arc<Guard>, view: &View) -> bool {
         self.line(|line| line.wait(key.clone(), request));
+        self.take(&judged_by.book);
         // Whoever is one too many trips the breaker, for all to see.
         if refused == Reason::BreakerOpen && !judged_by.book.has_tripped() {
             self.look_again();
@@ -254,11 +259,18 @@ impl Desk {
         let mut freed: Vec<Key> = Vec::new();
         for _ in 0..TRIES {
             let object = lead.view.guard_object();
+            if let Err(failure) = self.catch_up(lead, &lead.view.guard_of(object.clone())).await {
+                outcome = Err(failure);
+                break;
+            }
             let guard = lead.view.guard_of(object.clone());
             let joined = self.line(|line| line.joined());
             let round = self.plan(&guard, &asks, &claims, lead);
             match write(lead, object.as_deref(), &guard, &round).await {
                 Ok(()) => {
+                    let given_back = asks.iter().filter_map(Ask::gives_back);
+                    self.free(given_back.filter_map(|place| guard.book.find(place)?.node.as_deref()));
+                    self.take(&round.book);
                     // Whoever joined meanwhile was judged by the book before this write, and not thought of in it.
                     if self.line(|line| line.joined()) != joined {
                         self.look_again();
@@ -309,6 +321,40 @@ impl Desk {
         }
         let wait = Duration::try_from(round.again?.duration_since(lead.context.clock.now())).unwrap_or_default();
         Some(wait.clamp(SWARM, LONGEST_WAIT))
+    }
+
+    /// Looks at the nodes whose places another leader gave back: what that action did to them came before, and the watch
+    /// of nodes may be behind that of the book.
+    async fn catch_up(&self, lead: &Lead, guard: &Guard) -> Result<(), Failure> {
+        let mut freed = self.busy().clone();
+        for node in guard.book.nodes() {
+            freed.remove(node);
+        }
+        for node in freed {
+            read_node(lead, &node, None).await?;
+            self.free([node.as_str()]);
+        }
+        Ok(())
+    }
+
+    fn take(&self, book: &Book) {
+        let mut busy = self.busy();
+        for node in book.nodes() {
+            if !busy.contains(node) {
+                busy.insert(node.to_owned());
+            }
+        }
+    }
+
+    fn free<'a>(&self, nodes: impl IntoIterator<Item = &'a str>) {
+        let mut busy = self.busy();
+        for node in nodes {
+            busy.remove(node);
+        }
+    }
+
+    fn busy(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the book should be once all who ask are served.

@@ -1,6 +1,7 @@
 //! The control plane: etcd, the API server, the controllers and the scheduler.
 
 use std::fs;
+use std::time::Duration;
 
 use kube::Client;
 use serde_json::json;
@@ -105,6 +106,9 @@ fn audit_policy() -> serde_json::Value {
     })
 }
 
+/// How long a node may say nothing before it counts as not ready.
+pub const NODE_GRACE: Duration = Duration::from_secs(300);
+
 /// Starts the controllers and the scheduler. They have nothing to wait for: what they do is awaited where it is needed.
 pub(super) fn start_controllers(setup: &Setup, pki: &Pki) -> anyhow::Result<()> {
     let mut manager = delegating(setup, pki, "kube-controller-manager")?;
@@ -115,6 +119,8 @@ pub(super) fn start_controllers(setup: &Setup, pki: &Pki) -> anyhow::Result<()> 
         // There is no cloud, and the network gives each pod its address.
         "--controllers=*,-nodeipam,-cloud-node-lifecycle-controller,-node-route-controller,-service-lb-controller"
             .into(),
+        // A machine with much to do renews the leases of a thousand simulated nodes late.
+        format!("--node-monitor-grace-period={}s", NODE_GRACE.as_secs()),
     ]);
     setup.machine.start("kube-controller-manager", manager)?;
     setup.machine.start("kube-scheduler", delegating(setup, pki, "kube-scheduler")?)?;

@@ -27,6 +27,7 @@ use crate::parts::{self, Part};
 use crate::wait::until;
 
 pub use argo::ArgoInPod;
+pub use control::NODE_GRACE;
 pub use second::SecondNode;
 
 /// Where the API server listens, on the machine's own address.
