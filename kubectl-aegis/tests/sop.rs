@@ -127,6 +127,8 @@ fn a_node_is_taken_out_and_back_in_with_who_asked_and_why() {
     let alert = runtime.block_on(alerts.list(&ListParams::default())).unwrap().items.remove(0);
     assert_eq!(alert.annotations()["aegis.io/request"], "sandbox: a test");
     assert_eq!(alert.spec.source, "manual");
+    let (_, told) = sandbox.told(&["get", "alerts"]);
+    assert!(told.contains("Resolved") && told.contains("Succeeded"), "a request that is done does not fire: {told}");
     // It is written down on the node, and so it is ours to lift.
     done(&sandbox, &["uncordon", "dev1"]);
     assert!(!runtime.block_on(is_cordoned(&client, "dev1")));

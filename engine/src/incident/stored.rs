@@ -4,7 +4,7 @@ use aegis_crds::alert::{AegisAlertStatus, AlertOpsStatus, AlertStatus, Resolutio
 use aegis_crds::{AegisAlert, conditions, names};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::signal::Key;
+use crate::signal::{self, Key};
 
 /// How long the action of an alert of the first version is waited for: nobody follows it any more, and this is the
 /// default limit of an action.
@@ -73,6 +73,17 @@ impl<'a> Stored<'a> {
     /// Whether it is open: it fires, and nobody is deleting it.
     pub fn is_open(self) -> bool {
         self.phase() == AlertStatus::Firing && !self.is_going()
+    }
+
+    /// Whether it is what a person asked for, and that is done: closed by nobody's report, since nobody sends it again.
+    /// It starts no rule for Resolved, and says nothing of a problem that went away.
+    pub fn is_answered(self) -> bool {
+        self.0.spec.source == signal::MANUAL
+            && self.phase() == AlertStatus::Resolved
+            && self.0.spec.status == AlertStatus::Firing
+            && self.status().is_some_and(|status| {
+                status.resolution.is_none() && status.superseded_by.is_none() && !status.actions.is_empty()
+            })
     }
 
     /// Whether it is being deleted. It takes no more reports then: they would be lost with it.

@@ -17,6 +17,7 @@ use crate::guard::{self, Case, Judgement, Opinion, Reason, Refusal, Request};
 use crate::incident::Stored;
 use crate::rules::{AlertFacts, Choice, CompiledRule};
 use crate::scope::ObjectName;
+use crate::signal;
 
 /// A decision with all that led to it.
 #[derive(Debug)]
@@ -67,8 +68,30 @@ pub(super) fn decide(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> De
     }
 }
 
+/// Whether what a person asked for is done, and nothing more is tried: it succeeded and nobody verifies that any more,
+/// or it failed and its rule has nothing else.
+pub(super) fn is_answered(seen: &Snapshot, ledger: &Ledger<'_>) -> bool {
+    let stored = Stored::new(&seen.alert);
+    if seen.alert.spec.source != signal::MANUAL || !stored.is_open() || ledger.under_way().is_some() {
+        return false;
+    }
+    let Some(last) = ledger.made_for(AlertStatus::Firing).next_back().map(|entry| &entry.record) else { return false };
+    let acts_again = |rule: &Arc<CompiledRule>| rule.repeat.is_some() || !rule.escalation.is_empty();
+    let rule = ObjectName::parse(&last.rule).and_then(|name| seen.rules.get(&name));
+    match (last.status, last.verification) {
+        (Some(AlertOpsStatus::Succeeded), None | Some(VerificationStatus::Passed | VerificationStatus::Dropped)) => {
+            true
+        }
+        (Some(AlertOpsStatus::Failed), _) => !rule.is_some_and(acts_again),
+        _ => false,
+    }
+}
+
 /// Why nothing will ever be due again.
 fn over(seen: &Snapshot, ledger: &Ledger<'_>, phase: AlertStatus) -> Option<Rest> {
+    if Stored::new(&seen.alert).is_answered() {
+        return Some(Rest::Acted);
+    }
     let verdict = seen.alert.status.as_ref().and_then(|status| status.verdict.as_ref());
     let reason = verdict.and_then(|verdict| Reason::parse(&verdict.reason)).filter(|reason| reason.is_final());
     match reason {

@@ -88,6 +88,10 @@ fn wanted(
     judge_pick_up(&mut status, seen, ledger, now);
     judge_repair(&mut status, seen, ledger, now);
     tell_shortened(&mut status, seen, now);
+    // In the write that tells of the end: nobody will report that it is over.
+    if decide::is_answered(seen, ledger) {
+        status.status = Some(AlertStatus::Resolved);
+    }
     status
 }
 
@@ -269,6 +273,7 @@ fn judge_repair(status: &mut AegisAlertStatus, seen: &Snapshot, ledger: &Ledger<
         }
         AlertStatus::Resolved
             if status.superseded_by.is_none()
+                && !stored.is_answered()
                 && (known.is_some() || stored.resolved_at().is_none_or(|resolved| resolved >= ended)) =>
         {
             Condition::new(type_, true, "Resolved", format!("the alert was resolved after {action} succeeded"))

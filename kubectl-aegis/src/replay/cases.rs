@@ -2,7 +2,7 @@
 
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::{AegisAlertStatus, AlertStatus, TtlStrategy};
-use aegis_engine::incident::IncidentId;
+use aegis_engine::incident::{IncidentId, Stored};
 use aegis_engine::intake::{self, Intake};
 use aegis_engine::signal::Signal;
 use jiff::{SignedDuration, Timestamp};
@@ -83,7 +83,9 @@ fn as_it_was(alert: AegisAlert, now: Timestamp) -> Vec<Case> {
     let mut as_stored = alert.clone();
     as_stored.status = None;
     cases.push(Case { name: name.clone(), alert: as_stored, now: made });
-    if alert.spec.status == AlertStatus::Firing && status.status == Some(AlertStatus::Resolved) {
+    // What a person asked for is closed when it is done, and no rule hears of that.
+    let answered = Stored::new(&alert).is_answered();
+    if alert.spec.status == AlertStatus::Firing && status.status == Some(AlertStatus::Resolved) && !answered {
         let resolved = status.resolution.as_ref().and_then(|resolution| resolution.time).or(status.last_time);
         let mut over = alert;
         over.status = Some(AegisAlertStatus {

@@ -250,3 +250,54 @@ fn an_alert_is_deleted_when_its_time_has_come() {
     });
     assert_eq!(decided(&due.plan(at(6))).0, "start", "nothing is deleted that is still to act");
 }
+
+/// An alert that a person made to ask for a procedure.
+fn asked_for() -> AlertBuilder {
+    alert("NodeDown").edit(|alert| alert.spec.source = crate::signal::MANUAL.to_owned())
+}
+
+/// What was requested for the alert until its action ended so and all that follows from that was done.
+fn run_to_the_end(alert: AlertBuilder, rule: crate::rules::testing::RuleBuilder, argo: &str) -> cluster::Cluster {
+    let templates = ["check", "reboot"].into_iter();
+    let scene = templates.fold(seen(alert).rule(rule).rule(undo()), |scene, name| scene.template(template(name)));
+    let scene = scene.book(crate::guard::Book::default());
+    let mut cluster = cluster::Cluster::of(&scene);
+    for (seconds, phase) in [(1, "Running"), (20, argo), (30, argo), (300, argo)] {
+        cluster.run(cluster.look(&scene), at(seconds), 1000);
+        cluster.argo(phase);
+    }
+    cluster
+}
+
+#[test]
+fn what_a_person_asked_for_is_over_when_nothing_more_is_tried() {
+    let phase = |cluster: &cluster::Cluster| crate::incident::Stored::new(cluster.alert()).phase();
+    let (firing, resolved) = (AlertStatus::Firing, AlertStatus::Resolved);
+    let again = json!({"repeat": {"after": "10m", "limit": 3}});
+    let ladder = json!({"escalation": [{"name": "reboot", "after": "10m"}]});
+    let checked = json!({"verification": {"template": "check", "within": "5m"}});
+    let cases = [
+        ("it is done", json!({}), "Succeeded", resolved),
+        ("it failed, and that is all", json!({}), "Failed", resolved),
+        ("it is done, and only a report would begin another attempt", again.clone(), "Succeeded", resolved),
+        ("it failed, and its rule has another attempt", again, "Failed", firing),
+        ("it failed, and its rule has another template", ladder, "Failed", firing),
+        ("it is verified, and that succeeds too", checked, "Succeeded", resolved),
+    ];
+    for (why, more, argo, want) in cases {
+        let cluster = run_to_the_end(asked_for(), drain().with(more), argo);
+        assert_eq!(phase(&cluster), want, "{why}");
+        let made: Vec<AlertStatus> = cluster.made.iter().map(|(phase, ..)| *phase).collect();
+        assert!(!made.contains(&resolved), "{why}: no rule for Resolved hears of it: {made:?}");
+    }
+    assert_eq!(phase(&run_to_the_end(alert("NodeDown"), drain(), "Succeeded")), firing, "a sender's is the sender's");
+}
+
+#[test]
+fn that_a_request_is_over_takes_no_write_of_its_own_and_claims_no_repair() {
+    let [asked, sent] = [asked_for(), alert("NodeDown")].map(|alert| run_to_the_end(alert, drain(), "Succeeded"));
+    assert_eq!(asked.requests, sent.requests);
+    let status = asked.alert().status.as_ref().unwrap();
+    assert_eq!(status.conditions, [], "nobody said that a problem went away");
+    assert_eq!((&status.resolution, &status.verdict), (&None, &None));
+}
