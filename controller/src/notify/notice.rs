@@ -201,9 +201,10 @@ pub fn told<'a>(before: &AegisAlert, after: &'a AegisAlert) -> Vec<Told<'a>> {
     if let Some((reason, message)) = in_vain(after).filter(|now| in_vain(before).as_ref() != Some(now)) {
         found.push(Told { outcome: Outcome::NotRepaired, action: None, reason, message, mark: message });
     }
-    if let Some((outcome, told)) = asks(after).filter(|now| asks(before).as_ref() != Some(now)) {
-        found.push(Told { outcome, ..told });
-    }
+    // Another plan asks for another approval; how long it still waits, and in which words, is no news.
+    let question = |told: &Told<'_>, alert: &AegisAlert| (told.outcome, plan(alert).map(str::to_owned));
+    let asked = asks(before).map(|told| question(&told, before));
+    found.extend(asks(after).filter(|told| asked != Some(question(told, after))));
     found
 }
 
@@ -313,18 +314,20 @@ fn in_vain(alert: &AegisAlert) -> Option<(&str, &str)> {
 }
 
 /// What the alert asks of a person.
-fn asks(alert: &AegisAlert) -> Option<(Outcome, Told<'_>)> {
+fn asks(alert: &AegisAlert) -> Option<Told<'_>> {
     let verdict = alert.status.as_ref()?.verdict.as_ref()?;
     let outcome = match Reason::parse(&verdict.reason)? {
         Reason::NeedsApproval => Outcome::NeedsApproval,
         Reason::NeedsPerson => Outcome::NeedsPerson,
         _ => return None,
     };
-    // Another plan asks for another approval; how long it still waits is no news.
-    let mark = verdict.plan.as_deref().unwrap_or(&verdict.reason);
-    let message = if outcome == Outcome::NeedsApproval { "" } else { verdict.message.as_str() };
-    let told = Told { outcome, action: None, reason: &verdict.reason, message, mark };
-    Some((outcome, told))
+    let mark = plan(alert).unwrap_or(&verdict.message);
+    Some(Told { outcome, action: None, reason: &verdict.reason, message: &verdict.message, mark })
+}
+
+/// The plan that an alert waits to have approved.
+fn plan(alert: &AegisAlert) -> Option<&str> {
+    alert.status.as_ref()?.verdict.as_ref()?.plan.as_deref()
 }
 
 fn id(uid: &str, outcome: Outcome, mark: &str) -> String {
@@ -406,6 +409,12 @@ pub(super) mod tests {
         alert
     }
 
+    fn planned(plan: &str) -> AegisAlert {
+        let mut alert = holds(Reason::NeedsApproval, "ask");
+        alert.status.as_mut().unwrap().verdict.as_mut().unwrap().plan = Some(plan.into());
+        alert
+    }
+
     fn repaired(holds: bool, message: &str) -> AegisAlert {
         let mut alert = alert("");
         let condition = Condition::new(ConditionType::Repaired, holds, "StillFiring", message);
@@ -432,6 +441,7 @@ pub(super) mod tests {
             ("the problem went away", alert(""), repaired(true, ""), vec![]),
             ("a person is asked", alert(""), holds(Reason::NeedsApproval, "ask"), vec![NeedsApproval]),
             ("asked in other words", holds(Reason::NeedsApproval, "a"), holds(Reason::NeedsApproval, "b"), vec![]),
+            ("for another plan", planned("a"), planned("b"), vec![NeedsApproval]),
             ("it was given up", alert(""), holds(Reason::NeedsPerson, "five times"), vec![NeedsPerson]),
             ("a short wait is nobody's business", alert(""), holds(Reason::BudgetFull, "full"), vec![]),
         ];
