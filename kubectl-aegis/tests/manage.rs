@@ -94,6 +94,22 @@ fn lint_tells_what_is_wrong_and_what_may_not_be_meant() {
         "{out}"
     );
     assert!(out.contains("template monitoring/none is not among what was read"), "{out}");
+    let verified =
+        rule("a", "X", "t") + &good.replace("name: t", "name: check").replace("[]", "[{name: \"{{.device}}\"}]");
+    let with = |template: &str| {
+        let asked = format!("opsTemplate: {{name: t}}\n  verification: {{template: {template}, within: 5m}}");
+        let text = verified.replace("opsTemplate: {name: t}", &asked) + "---\n" + good;
+        told(NOWHERE, &["rule", "lint", "-f", &file(&folder, "verified.yaml", &text)])
+    };
+    let cases = [
+        ("t", "", "the same parameters"),
+        ("none", "spec.verification.template: template monitoring/none is not among what was read", "not there"),
+        ("check", "spec.verification.template: template monitoring/check takes device, which", "one parameter more"),
+    ];
+    for (template, want, why) in cases {
+        let Told { code, out, err } = with(template);
+        assert!(code == 0 && out.contains(want) && out.is_empty() == want.is_empty(), "{why}: {code} {out}{err}");
+    }
     let template = file(&folder, "template.yaml", &good.replace("kind: Job", "kind: Pod"));
     let Told { code, out, .. } = told(NOWHERE, &["template", "lint", "-f", &template, "-o", "json"]);
     let findings: Vec<Value> = serde_json::from_str(&out).unwrap();

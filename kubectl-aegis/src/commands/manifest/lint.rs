@@ -1,9 +1,11 @@
 //! `rule lint` and `template lint`: what is wrong with them, and what may not be meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_crds::{AegisAlertOpsRule, AegisOpsTemplate};
+use aegis_crds::alert::AegisAlertSpec;
+use aegis_crds::{AegisAlert, AegisAlertOpsRule, AegisOpsTemplate};
 use aegis_engine::lint;
+use aegis_engine::plan::{self, BrokenTemplate, CompiledTemplate};
 use aegis_engine::rules::{CompiledRule, RuleBook};
 use aegis_engine::scope::{Namespaces, ObjectName};
 use clap::{Args, ValueEnum};
@@ -106,27 +108,18 @@ pub(crate) fn schema() -> serde_json::Value {
     crate::schemas::of::<Vec<Finding>>()
 }
 
-/// What is found in rules: flaws, types that are part of others, and templates that are not there.
+/// What is found in rules: flaws, types that are part of others, and what is wrong with the templates that they ask for.
 fn rules(documents: &[Document]) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let mut known: Vec<(&Document, AegisAlertOpsRule)> = Vec::new();
     for document in documents.iter().filter(|document| document.kind() == RULE.kind) {
         known.push((document, document.read()?));
     }
-    let is_template = |document: &&Document| document.kind() == TEMPLATE.kind;
-    let namespace = |document: &Document| {
-        document
-            .object
-            .pointer("/metadata/namespace")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let templates: BTreeSet<ObjectName> = documents
-        .iter()
-        .filter(is_template)
-        .map(|document| ObjectName::new(namespace(document), document.name()))
-        .collect();
+    let mut templates = Templates::new();
+    for document in documents.iter().filter(|document| document.kind() == TEMPLATE.kind) {
+        let template: AegisOpsTemplate = document.read()?;
+        templates.insert(ObjectName::of(&template), CompiledTemplate::compile(&template));
+    }
     for (document, rule) in &known {
         let finding = |level, message| Finding {
             place: document.place.clone(),
@@ -136,14 +129,11 @@ fn rules(documents: &[Document]) -> Result<Vec<Finding>, Failure> {
         };
         match CompiledRule::compile(rule) {
             Err(broken) => findings.extend(broken.flaws.iter().map(|flaw| finding(Level::Error, flaw.to_string()))),
-            Ok(compiled) => {
-                let asked =
-                    std::iter::once(&compiled.template).chain(compiled.escalation.iter().map(|step| &step.template));
-                let missing = asked.filter(|template| !templates.is_empty() && !templates.contains(template));
-                findings.extend(missing.map(|template| {
-                    finding(Level::Warning, format!("spec.opsTemplate: template {template} is not among what was read"))
-                }));
+            // Where no template was read at all, only rules were given.
+            Ok(compiled) if !templates.is_empty() => {
+                findings.extend(asked(&compiled, &templates).into_iter().map(|(level, said)| finding(level, said)));
             }
+            Ok(_) => {}
         }
     }
     for overlap in RuleBook::of(Namespaces::All, known.iter().map(|(_, rule)| rule)).lint() {
@@ -156,6 +146,51 @@ fn rules(documents: &[Document]) -> Result<Vec<Finding>, Failure> {
         }));
     }
     Ok(findings)
+}
+
+type Templates = BTreeMap<ObjectName, Result<CompiledTemplate, BrokenTemplate>>;
+
+/// What is wrong with the templates that a rule asks for, each under its field: it is not there, it cannot be used, or it
+/// takes a parameter that the first one does without, so that nothing is done for an alert that lacks it.
+fn asked(rule: &CompiledRule, templates: &Templates) -> Vec<(Level, String)> {
+    let steps = rule.escalation.iter().enumerate();
+    let steps = steps.map(|(index, step)| (format!("spec.escalation[{index}].name"), &step.template));
+    let check = rule.verification.as_ref().and_then(|verification| verification.template.as_ref());
+    let check = check.map(|template| ("spec.verification.template".to_owned(), template));
+    let first = std::iter::once(("spec.opsTemplate".to_owned(), &rule.template));
+    let given = given(templates.get(&rule.template).and_then(|template| template.as_ref().ok()));
+    let mut found = Vec::new();
+    for (field, name) in first.chain(steps).chain(check) {
+        match templates.get(name) {
+            None => found.push((Level::Warning, format!("{field}: template {name} is not among what was read"))),
+            Some(Err(broken)) => {
+                found.push((Level::Error, format!("{field}: template {name} cannot be used: {broken}")));
+            }
+            Some(Ok(template)) => {
+                let more =
+                    given.as_ref().map(|given| template.manifest.parameters().filter(|name| !given.contains(*name)));
+                let more: Vec<&str> = more.into_iter().flatten().collect();
+                if !more.is_empty() {
+                    let more = more.join(", ");
+                    let first = &rule.template;
+                    let said = format!(
+                        "{field}: template {name} takes {more}, which template {first} does not: an alert that lacks it \
+                         is not acted on then; have its sender give it, or a system parameter"
+                    );
+                    found.push((Level::Warning, said));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The parameters that an alert has for which that template renders; `None` where that is not known.
+fn given(template: Option<&CompiledTemplate>) -> Option<BTreeSet<String>> {
+    let alert = AegisAlert::new("", AegisAlertSpec::default());
+    let always = plan::parameters(&alert, &plan::Settings::default()).unwrap_or_default();
+    let always = always.iter().map(|(name, _)| name.to_owned());
+    Some(template?.manifest.parameters().map(str::to_owned).chain(always).collect())
 }
 
 /// What is found in templates.
