@@ -288,7 +288,7 @@ async fn what_may_not_be_seen_is_unknown_and_never_fine() {
 async fn it_can_be_waited_for_until_all_is_well() {
     let (sandbox, url) = well().await;
     patch(&sandbox, &format!("{DEPLOYMENT}/status"), json!({"status": {"availableReplicas": 0}})).await;
-    let Told { code, out, err } = told_by(&sandbox, &["check", "--wait", "--timeout", "1s", "--url", &url]).await;
+    let Told { code, out, err } = told_by(&sandbox, &["check", "--wait", "--timeout", "4s", "--url", &url]).await;
     assert!(
         code == 124 && err.contains("waiting: controller / Deployment") && out.contains("FAILED"),
         "{code} {out}{err}"

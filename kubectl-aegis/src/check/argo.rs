@@ -1,7 +1,8 @@
 //! Argo Workflows: is it there, does it run, and will it take the Workflows of this namespace.
 
-use aegis_crds::names::{ARGO_PHASE_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use aegis_crds::names::{ARGO_PHASE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, RELEASED_LABEL};
 use jiff::{SignedDuration, Timestamp};
+use kube::api::ListParams;
 use serde_json::Value;
 
 use super::ask::{Asked, Place};
@@ -24,8 +25,10 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 pub(super) struct Seen {
     pub(super) namespace: String,
     pub(super) now: Timestamp,
-    /// The metadata of the Workflows that Aegis made there.
+    /// The metadata of the Workflows that Aegis made there and follows still: what it has let go of says nothing more.
     pub(super) workflows: Asked<Vec<Value>>,
+    /// That of one that was taken, followed still or not, if there is one.
+    pub(super) taken: Asked<Vec<Value>>,
     /// Whether the API server serves Workflows.
     pub(super) served: Asked<bool>,
     pub(super) pods: Asked<Vec<Value>>,
@@ -59,12 +62,15 @@ pub(super) async fn look(world: &World) -> Seen {
     let templates = world.place("aegis.io/v1alpha1", "AegisOpsTemplate", "aegisopstemplates");
     let workflows = world.place("argoproj.io/v1alpha1", "Workflow", "workflows");
     let ours = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
-    let (served, pods, account, templates, workflows) = futures::join!(
+    let followed = ListParams::default().labels(&format!("{ours},!{RELEASED_LABEL}"));
+    let one_taken = ListParams::default().labels(&format!("{ours},{ARGO_PHASE_LABEL}")).limit(1);
+    let (served, pods, account, templates, workflows, taken) = futures::join!(
         served,
         everywhere.list(&world.client, PODS),
         accounts.get(&world.client, "aegis-workflow"),
         templates.list(&world.client, ""),
-        workflows.list_metadata(&world.client, &ours),
+        workflows.list_metadata(&world.client, &followed),
+        workflows.list_metadata(&world.client, &one_taken),
     );
     let configuration = match pods.known().and_then(|pods| pods.first()) {
         None => Asked::Missing,
@@ -79,6 +85,7 @@ pub(super) async fn look(world: &World) -> Seen {
         namespace: world.namespace.clone(),
         now: world.now,
         workflows,
+        taken,
         served,
         pods,
         configuration,
@@ -122,10 +129,13 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
                             .mend(format!("kubectl describe pod {name} -n {namespace}")),
                     );
                 }
-                (None, None) if taken(seen) > 0 => findings.push(Finding::ok(
+                (None, None) if taken(seen).is_some() => findings.push(Finding::ok(
                     FAMILY,
                     "controller",
-                    format!("no pod of it is to be seen, and it has taken {} Workflows of Aegis here", taken(seen)),
+                    format!(
+                        "no pod of it is to be seen, and it has taken Workflows of Aegis here, such as {}",
+                        taken(seen).unwrap_or_default()
+                    ),
                 )),
                 (None, None) => findings
                     .push(absent("controller", format!("no pod of its controller is there ({PODS})")).mend(INSTALL)),
@@ -137,9 +147,10 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     findings
 }
 
-/// How many Workflows of Aegis it has picked up, of those that are there.
-fn taken(seen: &Seen) -> usize {
-    seen.workflows.known().into_iter().flatten().filter(|one| is_taken(one)).count()
+/// A Workflow of Aegis that it has picked up, of those that are there.
+fn taken(seen: &Seen) -> Option<&str> {
+    let all = seen.taken.known().into_iter().chain(seen.workflows.known()).flatten();
+    all.filter(|one| is_taken(one)).map(|one| text(one, "/metadata/name")).next()
 }
 
 fn is_taken(workflow: &Value) -> bool {
@@ -309,7 +320,8 @@ mod tests {
         Seen {
             namespace: "monitoring".into(),
             now: "2026-11-22T12:10:00Z".parse().unwrap(),
-            workflows: Asked::Known(vec![made(Some("Running"))]),
+            workflows: Asked::Known(vec![]),
+            taken: Asked::Known(vec![made(Some("Succeeded"))]),
             served: Asked::Known(true),
             pods: Asked::Known(vec![pod(&[], "True")]),
             configuration: Asked::Missing,
@@ -351,11 +363,16 @@ mod tests {
             ),
             (
                 "no pod",
-                Seen { pods: Asked::Known(vec![]), workflows: Asked::Known(vec![]), ..well() },
+                Seen { pods: Asked::Known(vec![]), taken: Asked::Known(vec![]), ..well() },
                 Status::Failed,
                 "no pod of its controller",
             ),
-            ("not a pod", Seen { pods: Asked::Known(vec![]), ..well() }, Status::Ok, "has taken 1 Workflows"),
+            (
+                "not a pod",
+                Seen { pods: Asked::Known(vec![]), ..well() },
+                Status::Ok,
+                "has taken Workflows of Aegis here, such as w",
+            ),
             (
                 "nobody takes them",
                 Seen { workflows: Asked::Known(vec![made(None)]), ..well() },

@@ -96,9 +96,9 @@ impl Place<'_> {
         Asked::of(found, &self.right("get"))
     }
 
-    /// The metadata of those with these labels.
-    pub(crate) async fn list_metadata(&self, client: &Client, labels: &str) -> Asked<Vec<Value>> {
-        let found = apply::api(client, &self.object()).list_metadata(&ListParams::default().labels(labels)).await;
+    /// The metadata of those.
+    pub(crate) async fn list_metadata(&self, client: &Client, which: &ListParams) -> Asked<Vec<Value>> {
+        let found = apply::api(client, &self.object()).list_metadata(which).await;
         let items = found.and_then(|found| {
             let items = found.items.iter().map(serde_json::to_value).collect::<Result<_, _>>();
             items.map_err(kube::Error::SerdeError)
