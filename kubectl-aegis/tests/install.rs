@@ -151,6 +151,47 @@ async fn an_upgrade_says_first_what_changes_and_keeps_what_was_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_mounted_as_asked_and_stay_until_somebody_says_otherwise() {
+    let sandbox = empty().await;
+    let secrets = "/api/v1/namespaces/monitoring/secrets";
+    let monitoring = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}});
+    stored(&sandbox, "/api/v1/namespaces", monitoring).await;
+    let asked = ["install", "--token-secret", "senders", "--tls-secret", "web"];
+    refused(&sandbox, &asked, 6, "there is no Secret senders in monitoring").await;
+    for name in ["senders", "web"] {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}});
+        stored(&sandbox, secrets, secret).await;
+    }
+    let Told { code, out, err } = told_by(&sandbox, &asked).await;
+    assert_eq!(code, 0, "{out}{err}");
+    for part in ["https://aegis.monitoring:8080", "credentials_file", "ca_file"] {
+        assert!(err.contains(part), "the receiver fits what is deployed: {part} is not in {err}");
+    }
+    let mounted = async || {
+        let pod = read(&sandbox, DEPLOYMENT).await.unwrap()["spec"]["template"]["spec"].clone();
+        let volumes = pod["volumes"].as_array().unwrap().iter();
+        let names = volumes.map(|volume| volume["secret"]["secretName"].as_str().unwrap().to_owned());
+        let names: std::collections::BTreeSet<String> = names.collect();
+        let token =
+            pod["containers"][0]["env"].as_array().unwrap().iter().any(|one| one["name"] == "AEGIS_HTTP_TOKEN_FILE");
+        (names.into_iter().collect::<Vec<_>>().join(" "), token)
+    };
+    assert_eq!(mounted().await, ("aegis-notify senders web".to_owned(), true));
+
+    let Told { code, out, err } = told_by(&sandbox, &["upgrade"]).await;
+    assert!(code == 0 && out.contains("deployment.apps/aegis unchanged"), "no door opens by itself: {out}{err}");
+    assert_eq!(mounted().await, ("aegis-notify senders web".to_owned(), true));
+
+    let words = ["upgrade", "--token-secret", "", "--notify-secret", "people"];
+    let Told { code, out, err } = told_by(&sandbox, &words).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(mounted().await, ("people web".to_owned(), false));
+
+    let Told { code, err, .. } = told_by(&sandbox, &["install", "--tls-secret", "Not_A_Name"]).await;
+    assert!(code == 2 && err.contains("--tls-secret") && err.contains("expected the name of a Secret"), "{code} {err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_while_the_first_versions_controller_runs() {
     let sandbox = installed().await;
     let pod = json!({"apiVersion": "v1", "kind": "Pod",

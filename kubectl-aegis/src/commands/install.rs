@@ -13,6 +13,7 @@ use crate::dry_run::{DryRun, DryRunArg};
 use crate::failure::{Failure, Kind};
 use crate::install::bring::{self, Manner};
 use crate::install::receiver::Webhook;
+use crate::install::secrets::Secrets;
 use crate::install::shipped::{VERSION, Wanted};
 use crate::install::survey::{self, Found};
 use crate::output;
@@ -25,8 +26,8 @@ use crate::output;
 /// where somebody else set the same field to something else it is refused before anything is written, definitions and
 /// policies apart.
 ///
-/// It can be run again: what is there already is brought to this version, with the image and the number of replicas that
-/// stand there. Nothing is written while a controller of the first version of Aegis runs, over a later version, or where
+/// It can be run again: what is there already is brought to this version, with the image, the number of replicas and the
+/// Secrets that stand there. Nothing is written while a controller of the first version of Aegis runs, over a later version, or where
 /// stored objects would lose something.
 ///
 /// It takes the rights of an administrator. At the end it says, on stderr, what goes into Alertmanager's configuration.
@@ -40,8 +41,11 @@ use crate::output;
 
   kubectl aegis install --image registry.example/aegis:0.1.0
 
+  # Senders must show a token, which a Secret holds, and HTTPS is served
+  kubectl aegis install --token-secret aegis-webhook --tls-secret aegis-tls --dry-run=client -o yaml
+
   # What goes into Alertmanager's configuration
-  kubectl aegis install --receiver
+  kubectl aegis install --receiver --token-secret aegis-webhook
 
 Exit codes: 0 if all of it is there, 4 if you may not, 6 if something stands in the way: a controller of the first version, \
 another installation, fields that somebody else set; 7 if what is there is of a later version; 124 if the controller does \
@@ -50,14 +54,15 @@ pub(crate) struct Install {
     #[command(flatten)]
     bringing: Bringing,
     /// Only print the receiver for Alertmanager's configuration; nothing is installed
-    #[arg(long, conflicts_with_all = ["image", "replicas", "with_monitoring", "without_policies", "without_workflow_role", "force_conflicts", "wait", "output"])]
+    #[arg(long, conflicts_with_all = ["image", "replicas", "notify_secret", "with_monitoring", "without_policies", "without_workflow_role", "force_conflicts", "wait", "output"])]
     receiver: bool,
 }
 
 /// Bring an installation to the version of this plugin
 ///
 /// It says first, on stderr, which objects change and how, field by field. Then it keeps the order that is safe: definitions
-/// before the controller that needs them. Image and number of replicas stay as they stand there unless you say otherwise.
+/// before the controller that needs them. Image, number of replicas and Secrets stay as they stand there unless you say
+/// otherwise.
 ///
 /// Nothing is written while a controller of the first version of Aegis runs (docs/guides/migrate.md), over a later version,
 /// or where stored objects would lose something.
@@ -67,6 +72,9 @@ pub(crate) struct Install {
   kubectl aegis upgrade --dry-run=server
 
   kubectl aegis upgrade --image registry.example/aegis:0.1.0
+
+  # Without the token from now on
+  kubectl aegis upgrade --token-secret '' --dry-run=server
 
 Exit codes: 0 if all of it is there, 4 if you may not, 6 if something stands in the way, 7 if Aegis is not installed in the \
 namespace of -n or is of a later version, 124 if the controller does not run in time.")]
@@ -84,6 +92,17 @@ struct Bringing {
     /// How many replicas of the controller; by default as many as are deployed, else 2
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
+    /// The Secret whose key `token` senders must show, in the namespace of -n; '' for none. By default the one that is
+    /// deployed
+    #[arg(long, value_name = "NAME", value_parser = secret_name)]
+    token_secret: Option<String>,
+    /// The Secret of type kubernetes.io/tls to serve HTTPS with; '' for none. By default the one that is deployed
+    #[arg(long, value_name = "NAME", value_parser = secret_name)]
+    tls_secret: Option<String>,
+    /// The Secret whose key `notify.yaml` says who is told what became of alerts, which need not exist
+    /// (docs/guides/notifications.md); '' for none. By default the one that is deployed, else aegis-notify
+    #[arg(long, value_name = "NAME", value_parser = secret_name)]
+    notify_secret: Option<String>,
     /// With what a Prometheus Operator and a Grafana take: ServiceMonitor, PrometheusRule, dashboard
     #[arg(long)]
     with_monitoring: bool,
@@ -118,7 +137,9 @@ enum Format {
 impl Install {
     pub(crate) async fn run(self, cluster: &ClusterArgs) -> anyhow::Result<()> {
         if self.receiver {
-            output::text(&Webhook::default().receiver(&cluster.namespace));
+            let secrets = self.bringing.secrets();
+            let webhook = Webhook { tls: secrets.encrypts(), token: secrets.guards(), ..Webhook::default() };
+            output::text(&webhook.receiver(&cluster.namespace));
             return Ok(());
         }
         let Bringing { output, dry_run, .. } = &self.bringing;
@@ -144,6 +165,7 @@ impl Bringing {
             return Err(survey::not_installed(&cluster.namespace).into());
         }
         let wanted = self.wanted(cluster, Some(&found));
+        self.secrets().must_exist(&client, &cluster.namespace).await?;
         let was = found.version().unwrap_or("unknown").to_owned();
         if found.is_installed() {
             eprintln!("Aegis is installed in {} (version {was}); this plugin carries {VERSION}", cluster.namespace);
@@ -167,12 +189,19 @@ impl Bringing {
         Ok(())
     }
 
+    /// Those that were asked for.
+    fn secrets(&self) -> Secrets {
+        let Self { token_secret, tls_secret, notify_secret, .. } = self;
+        Secrets { token: token_secret.clone(), tls: tls_secret.clone(), notify: notify_secret.clone() }
+    }
+
     /// What is to be there; what was deployed stays as it is where nothing else is said.
     fn wanted(&self, cluster: &ClusterArgs, found: Option<&Found>) -> Wanted {
         Wanted {
             namespace: cluster.namespace.clone(),
             image: self.image.clone().or_else(|| found?.image()),
             replicas: self.replicas.or_else(|| found?.replicas()),
+            secrets: self.secrets().or(found.map(Found::secrets).unwrap_or_default()),
             workflow_role: !self.without_workflow_role,
             policies: !self.without_policies,
             monitoring: self.with_monitoring,
@@ -205,6 +234,19 @@ fn bare(object: &Value) -> Value {
         metadata.remove("managedFields");
     }
     object
+}
+
+fn secret_name(text: &str) -> Result<String, String> {
+    let label = |part: &str| {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        part.chars().all(plain) && edge(part.chars().next()) && edge(part.chars().next_back())
+    };
+    if text.is_empty() || (text.len() <= 253 && text.split('.').all(label)) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a Secret, at most 253 of a-z, 0-9, '-' and '.'; or '' for none".to_owned())
+    }
 }
 
 fn next_steps(objects: &[Value], wanted: &Wanted) {

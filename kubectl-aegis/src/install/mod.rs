@@ -7,5 +7,6 @@ pub(crate) mod objections;
 pub(crate) mod receiver;
 pub(crate) mod remove;
 pub(crate) mod rollout;
+pub(crate) mod secrets;
 pub(crate) mod shipped;
 pub(crate) mod survey;

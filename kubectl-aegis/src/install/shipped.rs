@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::secrets::Secrets;
 use crate::apply;
 use crate::failure::{Failure, Kind};
 
@@ -44,6 +45,8 @@ pub(crate) struct Wanted {
     pub(crate) image: Option<String>,
     /// How many replicas; what the Deployment says by default.
     pub(crate) replicas: Option<u32>,
+    /// What its pods mount; what the Deployment says by default.
+    pub(crate) secrets: Secrets,
     /// The ServiceAccount of procedures, with its roles.
     pub(crate) workflow_role: bool,
     /// The policies that keep approvals and requests honest.
@@ -59,6 +62,7 @@ impl Wanted {
             namespace: namespace.to_owned(),
             image: None,
             replicas: None,
+            secrets: Secrets::default(),
             workflow_role: true,
             policies: true,
             monitoring: true,
@@ -82,6 +86,9 @@ impl Wanted {
         if self.monitoring {
             for (_, text) in MONITORING {
                 rest.extend(documents(text)?);
+            }
+            if self.secrets.encrypts() {
+                rest.iter_mut().for_each(scrape_https);
             }
             rest.push(dashboard());
         }
@@ -110,6 +117,7 @@ impl Wanted {
             {
                 *place = image.as_str().into();
             }
+            self.secrets.mount(object);
         }
         Ok(objects)
     }
@@ -135,6 +143,16 @@ fn guard() -> Value {
         "apiVersion": "aegis.io/v1alpha1", "kind": "AegisGuard",
         "metadata": {"name": aegis_crds::names::GUARD_NAME}, "spec": {},
     })
+}
+
+/// Prometheus reaches pods by their addresses, which no certificate names; what it reads there is no secret.
+fn scrape_https(object: &mut Value) {
+    for endpoint in object.pointer_mut("/spec/endpoints").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(fields) = endpoint.as_object_mut() {
+            fields.insert("scheme".to_owned(), "https".into());
+            fields.insert("tlsConfig".to_owned(), json!({"insecureSkipVerify": true}));
+        }
+    }
 }
 
 /// As Grafana's sidecar finds it.
@@ -220,6 +238,10 @@ mod tests {
         assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], "r/aegis:1");
         assert_eq!(deployment["spec"]["replicas"], 1);
         assert_eq!(deployment["metadata"]["labels"][VERSION_LABEL], VERSION);
+        let secrets = Secrets { tls: Some("t".into()), ..Secrets::default() };
+        let https = Wanted { secrets, ..Wanted::everything("m") }.objects().unwrap();
+        let monitor = https.iter().find(|object| kind(object) == "ServiceMonitor").unwrap();
+        assert_eq!(monitor["spec"]["endpoints"][0]["scheme"], "https", "else Prometheus would find nobody");
         let has = |objects: &[Value], wanted: &str| objects.iter().any(|object| kind(object) == wanted);
         assert!(!has(&objects, "PodDisruptionBudget"), "one replica could never be disrupted");
         let less = Wanted { policies: false, monitoring: false, workflow_role: false, ..Wanted::everything("m") };

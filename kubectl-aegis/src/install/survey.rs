@@ -5,6 +5,7 @@ use kube::Client;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
+use super::secrets::Secrets;
 use super::shipped::{self, MONITORS, POLICIES};
 use crate::apply;
 use crate::failure::{Failure, Kind};
@@ -90,6 +91,11 @@ impl Found {
     pub(crate) fn replicas(&self) -> Option<u32> {
         let deployment = self.deployment.as_ref().filter(|one| is_ours(one))?;
         deployment.pointer("/spec/replicas").and_then(Value::as_u64).and_then(|count| u32::try_from(count).ok())
+    }
+
+    /// What its pods mount.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.deployment.as_ref().filter(|one| is_ours(one)).map(Secrets::of).unwrap_or_default()
     }
 
     /// The version that was installed, where this plugin did it.
