@@ -10,7 +10,7 @@
 #[path = "common/plugin.rs"]
 mod plugin;
 
-use aegis_sandbox::Sandbox;
+use aegis_sandbox::{Action, Match, Rule, Sandbox};
 use plugin::{Told, ago, in_the_sandbox, sandbox, stored, told, told_by};
 use serde_json::{Value, json};
 
@@ -177,6 +177,10 @@ async fn a_report_says_what_a_rule_would_have_done_and_how_much_at_once() {
         out.contains("which only observes, is the rule of 3 alerts") && out.contains("at most 3, if each takes the 1h"),
         "{out}"
     );
+    let nodes = Match::any().resource("nodes");
+    sandbox.faults().add(Rule::new(nodes, Action::Status(403, None)));
+    let Told { code, err, .. } = told_by(&sandbox, &words).await;
+    assert!(code == 0 && err.contains("no gate looks at the nodes: could not list nodes (ask for a role"), "{err}");
     let (code, told) = in_the_sandbox(&sandbox, &["rule", "report", "none"]).await;
     assert!(code == 5 && told.contains("there is no rule monitoring/none"), "{code} {told}");
 }

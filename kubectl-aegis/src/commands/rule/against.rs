@@ -48,7 +48,10 @@ impl Against {
         if manifests.nodes.is_empty() {
             match objects::<Node>(client, &NODE, None).await {
                 Ok(nodes) => manifests.nodes = nodes,
-                Err(failure) => eprintln!("no gate looks at the nodes: {failure}"),
+                Err(failure) => {
+                    let remedy = failure.remedy().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+                    eprintln!("no gate looks at the nodes: {failure}{remedy}");
+                }
             }
         }
         Ok(manifests)
