@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::notice;
+use super::outcome;
 use crate::alert::{Pause, waits_for, worth_telling};
 use crate::context::Lead;
 
@@ -38,7 +38,7 @@ pub async fn follow(lead: std::sync::Arc<Lead>, stop: CancellationToken) {
         for alert in lead.context.alerts.unfinished() {
             if let Some(reason) = waits_for(&alert).filter(|reason| is_told(*reason))
                 && waits.saw(&alert, Instant::now(), most)
-                && let Some(told) = notice::held(&alert, reason)
+                && let Some(told) = outcome::held(&alert, reason)
             {
                 lead.context.notifier.tell_held(&alert, &told, lead.context.clock.now());
             }

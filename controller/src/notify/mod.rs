@@ -1,15 +1,16 @@
 //! Telling people: what became of an alert goes to webhooks that the administrator names, to a chat or to a program.
 //!
-//! `alert::report` hands over every status that it wrote; `notice` says what of it is worth telling, `receivers` who
-//! wants to hear of it. Each receiver has a `line` of what waits and a task that sends it (`post`), in the form that the
-//! receiver reads (`body`). Nothing here is waited for and nothing is stored: what waits at a crash is lost, and what a
-//! receiver took without saying so is sent again.
+//! `alert::report` hands over every status that it wrote; `outcome` says what of it is worth telling, `notice` in which
+//! words, `receivers` who wants to hear of it. Each receiver has a `line` of what waits and a task that sends it (`post`),
+//! in the form that the receiver reads (`body`). Nothing here is waited for and nothing is stored: what waits at a crash is
+//! lost, and what a receiver took without saying so is sent again.
 
 mod body;
 mod deliver;
 mod held;
 mod line;
 mod notice;
+mod outcome;
 mod post;
 mod receivers;
 mod sign;
@@ -31,7 +32,7 @@ use post::{Pace, Post};
 use receivers::Receivers;
 
 pub use held::follow as follow_held;
-pub use notice::Outcome;
+pub use outcome::Outcome;
 
 /// How often the file is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -91,7 +92,7 @@ impl Notifier {
         if state.posts.is_empty() {
             return;
         }
-        for told in notice::told(before, after) {
+        for told in outcome::told(before, after) {
             self.hand_out(&state.posts, after, &told, now);
         }
     }
@@ -103,12 +104,12 @@ impl Notifier {
     }
 
     /// An alert has waited for so long.
-    fn tell_held(&self, alert: &AegisAlert, told: &notice::Told<'_>, now: Timestamp) {
+    fn tell_held(&self, alert: &AegisAlert, told: &outcome::Told<'_>, now: Timestamp) {
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         self.hand_out(&state.posts, alert, told, now);
     }
 
-    fn hand_out(&self, posts: &[Arc<Post>], alert: &AegisAlert, told: &notice::Told<'_>, now: Timestamp) {
+    fn hand_out(&self, posts: &[Arc<Post>], alert: &AegisAlert, told: &outcome::Told<'_>, now: Timestamp) {
         let mut made: Option<Arc<Notice>> = None;
         for post in posts.iter().filter(|post| post.wants(told.outcome)) {
             let notice = made.get_or_insert_with(|| Arc::new(notice::notice(alert, told, now)));
@@ -202,7 +203,7 @@ impl Notifier {
 /// What a body of an administrator's is tried out with.
 fn sample() -> Notice {
     let alert = AegisAlert::new("sample", aegis_crds::alert::AegisAlertSpec::default());
-    notice::notice(&alert, &notice::Told::sample(), Timestamp::UNIX_EPOCH)
+    notice::notice(&alert, &outcome::Told::sample(), Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

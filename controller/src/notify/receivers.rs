@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::body::{Format, Own};
-use super::notice::{Notice, Outcome};
+use super::notice::Notice;
+use super::outcome::Outcome;
 
 /// How long an alert waits before that is told, where the file does not say: as the alerting rule of
 /// manifest/monitoring has it.

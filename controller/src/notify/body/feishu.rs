@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Notice, title, tone};
-use crate::notify::notice::Tone;
+use crate::notify::outcome::Tone;
 
 pub(super) fn body(cluster: &str, notices: &[Arc<Notice>]) -> Value {
     let mut elements = Vec::new();

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::notice::{Notice, Tone};
+use super::notice::Notice;
+use super::outcome::Tone;
 
 pub use own::Own;
 

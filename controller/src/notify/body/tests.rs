@@ -1,8 +1,8 @@
 //! Bodies as the vendors' public formats have them, whole; and what a hostile alert can do in them: nothing.
 
 use super::*;
-use crate::notify::notice::Outcome;
 use crate::notify::notice::tests::{ended, first};
+use crate::notify::outcome::Outcome;
 
 /// Everything that any of the vendors reads something out of.
 const HOSTILE: &str = "<!channel> <@U1> <https://evil|ok> [x](https://evil) <at user_id=\"all\">all</at> @all @13800000000 \
