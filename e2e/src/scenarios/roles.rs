@@ -48,7 +48,11 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
 /// Does what every right is for.
 async fn use_all(cluster: &Cluster) -> anyhow::Result<()> {
     let aegis = Aegis::install(cluster, NAMESPACE).await?;
+    cluster.kubectl(&["delete", "aegisguard", names::GUARD_NAME, "-n", NAMESPACE]).await?;
     let controller = aegis.start(8080, &FLAGS).await?;
+    let guard = api(cluster, names::GROUP, "v1alpha1", "AegisGuard");
+    until("the guard is made, since nobody did", || async { Ok(guard.get_opt(names::GUARD_NAME).await?) }).await?;
+    cluster.apply(NAMESPACE, include_str!("data/guard.yaml")).await?;
     rejections(cluster, &controller).await?;
     taken_name(cluster, &aegis, &controller).await?;
     cordon(cluster, &aegis, &controller).await?;
@@ -161,8 +165,8 @@ async fn told_again(cluster: &Cluster, aegis: &Aegis<'_>, mut controller: Contro
     Ok(controller)
 }
 
-/// Somebody writes a rule and its template all the while, until the controller's own count of endings has met a conflict
-/// on each: it then reads them from the API server.
+/// Somebody writes a rule, its template and the guard all the while, until the controller's own count of endings and its
+/// book of places have met a conflict on each: it then reads them from the API server.
 async fn conflicts(cluster: &Cluster, aegis: &Aegis<'_>, controller: &Controller) -> anyhow::Result<()> {
     let account = format!("system:serviceaccount:{NAMESPACE}:aegis");
     let met = async {
@@ -172,7 +176,7 @@ async fn conflicts(cluster: &Cluster, aegis: &Aegis<'_>, controller: &Controller
             aegis.until_alert(&type_, "Triggered", "Succeeded").await?;
             let log = audit::requests(cluster)?;
             let read = |kind| log.iter().any(|one| one.user() == account && one.is("get", kind, NAMESPACE));
-            if ["aegisalertopsrules", "aegisopstemplates"].into_iter().all(read) {
+            if ["aegisalertopsrules", "aegisopstemplates", "aegisguards"].into_iter().all(read) {
                 return Ok(());
             }
         }
@@ -180,17 +184,18 @@ async fn conflicts(cluster: &Cluster, aegis: &Aegis<'_>, controller: &Controller
     };
     tokio::select! {
         met = met => met,
-        failed = write(cluster, "AegisAlertOpsRule") => failed,
-        failed = write(cluster, "AegisOpsTemplate") => failed,
+        failed = write(cluster, "AegisAlertOpsRule", "taken") => failed,
+        failed = write(cluster, "AegisOpsTemplate", "taken") => failed,
+        failed = write(cluster, "AegisGuard", names::GUARD_NAME) => failed,
     }
 }
 
-/// Writes the object called "taken" of a kind as fast as it goes, and returns only if that fails.
-async fn write(cluster: &Cluster, kind: &str) -> anyhow::Result<()> {
+/// Writes the object of that kind and name as fast as it goes, and returns only if that fails.
+async fn write(cluster: &Cluster, kind: &str, name: &str) -> anyhow::Result<()> {
     let objects = api(cluster, names::GROUP, "v1alpha1", kind);
     for nth in 0_u64.. {
         let patch = json!({"metadata": {"annotations": {"nth": nth.to_string()}}});
-        objects.patch_metadata("taken", &PatchParams::default(), &Patch::Merge(patch)).await?;
+        objects.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     }
     Ok(())
 }
