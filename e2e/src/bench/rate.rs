@@ -34,6 +34,7 @@ pub(super) struct Sustained {
     pub(super) rate: f64,
     /// Writes per alert, by all clients.
     writes: f64,
+    creates: f64,
     events: f64,
     simulator: f64,
     /// What the controller used of processors for one alert, in microseconds.
@@ -64,8 +65,9 @@ pub(super) async fn sustained(bed: &Bed<'_>, controller: &Controller) -> anyhow:
 
     let done = number(ended - ended_before);
     let writes = bed.writes(from, to)?;
-    let (user, mut events, mut others) = (bed.user(), 0, 0);
+    let (user, mut creates, mut events, mut others) = (bed.user(), 0, 0, 0);
     for write in &writes {
+        creates += usize::from(write.verb == "create");
         if write.user() != user {
             others += 1;
         } else if write.target().0 == "events" {
@@ -75,6 +77,7 @@ pub(super) async fn sustained(bed: &Bed<'_>, controller: &Controller) -> anyhow:
     Ok(Sustained {
         rate: done / (end - start).as_secs_f64(),
         writes: number(writes.len()) / done,
+        creates: number(creates) / done,
         events: number(events) / done,
         simulator: number(others) / done,
         processor: (used - used_before).as_secs_f64() * 1e6 / done,
@@ -83,17 +86,20 @@ pub(super) async fn sustained(bed: &Bed<'_>, controller: &Controller) -> anyhow:
 
 impl Sustained {
     pub(super) fn figures(&self, raw: &Raw) -> Vec<Figure> {
-        let Self { rate, writes, events, simulator, processor } = self;
+        let Self { rate, writes, creates, events, simulator, processor } = self;
+        let by_itself = creates / raw.rate + (writes - creates) / raw.patches;
         vec![
             Figure::new("W: writes for one alert, by all clients", *writes, "").note(format!(
-                "counted at the server while the rate is sustained: {events:.2} Events and {simulator:.2} by the \
-                 simulator among them"
+                "counted at the server while the rate is sustained: {creates:.2} creates, {events:.2} Events and \
+                 {simulator:.2} by the simulator among them"
             )),
             Figure::new("sustained rate, received to finished", *rate, "alerts/s")
                 .target(Target::AtLeast(0.6 * raw.rate / writes))
                 .note(format!(
-                    "{:.0} % of raw / W, for {} s with at most {UNDER_WAY} alerts under way",
+                    "{:.0} % of raw / W, {:.0} % of the rate that as many raw creates and raw patches would allow; for {} s \
+                     with at most {UNDER_WAY} alerts under way",
                     100.0 * rate * writes / raw.rate,
+                    100.0 * rate * by_itself,
                     MEASURED.as_secs()
                 )),
             Figure::new("processor time for each of these alerts", *processor, "us").note("of the controller alone"),

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
 
 use super::bed::{Bed, INSTANCE_LABEL};
 use super::figures::Figure;
@@ -24,6 +25,8 @@ const AT_A_TIME: usize = 32;
 const ROUNDS: usize = 3;
 const CREATES: usize = 2_000;
 const WARM: usize = 300;
+/// How many alerts have their status patched in a round: no more than were made.
+const PATCHES: usize = 800;
 const PAIRS: usize = 200;
 /// How many creates are paced in a round.
 const PACED: usize = 600;
@@ -33,6 +36,9 @@ pub(super) struct Raw {
     /// Creates per second.
     pub(super) rate: f64,
     rounds: Vec<f64>,
+    /// Patches of the status of such alerts, per second.
+    pub(super) patches: f64,
+    patch_rounds: Vec<f64>,
     /// An alert and then a Workflow, one pair after the other.
     pub(super) pair: Times,
     alone: Times,
@@ -55,6 +61,12 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
         creates.many(CREATES).await?;
         rates.push(number(CREATES) / begun.elapsed().as_secs_f64());
     }
+    let mut patches = Vec::new();
+    for round in 0..ROUNDS {
+        let begun = Instant::now();
+        creates.statuses(round).await?;
+        patches.push(number(PATCHES) / begun.elapsed().as_secs_f64());
+    }
     let (mut pairs, mut single) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         let first = creates.one().await?;
@@ -72,7 +84,8 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
         };
         paced.push(Times::of(at_rate(vec![(); PACED], rate / 2.0, begin).await?));
     }
-    Ok(Raw { rate, rounds: rates, pair: Times::of(pairs), alone: Times::of(single), paced })
+    let (patches, patch_rounds) = (median(&patches), patches);
+    Ok(Raw { rate, rounds: rates, patches, patch_rounds, pair: Times::of(pairs), alone: Times::of(single), paced })
 }
 
 impl Raw {
@@ -90,6 +103,8 @@ impl Raw {
         vec![
             Figure::new("raw: creates of the same objects", self.rate, "/s")
                 .note(format!("{AT_A_TIME} at a time; {}", rounds(&self.rounds, 0))),
+            Figure::new("raw: patches of the status of those alerts", self.patches, "/s")
+                .note(format!("{AT_A_TIME} at a time; {}", rounds(&self.patch_rounds, 0))),
             Figure::new("two raw creates, one after the other", self.pair.median(), "ms").note(format!(
                 "99 % within {:.1} ms; one alone {:.1} ms, 99 % within {:.1} ms",
                 self.pair.percentile(99),
@@ -110,6 +125,8 @@ impl Raw {
 struct Creates {
     patterns: Arc<[(Api<DynamicObject>, DynamicObject); 2]>,
     next: Arc<AtomicUsize>,
+    /// Of the alert, once it had ended.
+    status: Value,
 }
 
 impl Creates {
@@ -117,18 +134,39 @@ impl Creates {
         let client = bed.cluster.client_of_account(NAMESPACE, "aegis").await?;
         let alert = bed.aegis.alerts().list(&ListParams::default().limit(1)).await?.items.into_iter().next();
         let workflow = bed.aegis.workflows().list(&ListParams::default().limit(1)).await?.items.into_iter().next();
-        let alert = serde_json::from_value(serde_json::to_value(alert.context("there is no alert yet")?)?)?;
+        let alert = serde_json::to_value(alert.context("there is no alert yet")?)?;
+        let status = alert.get("status").cloned().context("the alert has no status")?;
+        let alert = serde_json::from_value(alert)?;
         let workflow = workflow.context("there is no Workflow yet")?;
         let pattern = |object: DynamicObject, group: &str, kind: &str| {
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1alpha1", kind));
             (Api::namespaced_with(client.clone(), NAMESPACE, &resource), stripped(object, &resource))
         };
         let patterns = [pattern(alert, "aegis.io", "AegisAlert"), pattern(workflow, "argoproj.io", "Workflow")];
-        Ok(Self { patterns: Arc::new(patterns), next: Arc::default() })
+        Ok(Self { patterns: Arc::new(patterns), next: Arc::default(), status })
     }
 
     async fn many(&self, count: usize) -> anyhow::Result<()> {
         stream::iter(0..count).map(|_| self.one()).buffer_unordered(AT_A_TIME).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Patches the status of alerts that were made, each once in a round.
+    async fn statuses(&self, round: usize) -> anyhow::Result<()> {
+        let [(api, pattern), _] = &*self.patterns;
+        let (name, mut status) = (pattern.metadata.name.as_deref().unwrap_or_default(), self.status.clone());
+        status["count"] = (round + 2).into();
+        let patch = Patch::Merge(json!({"status": status}));
+        let parameters = PatchParams::default();
+        let names = (0..PATCHES).map(|number| format!("{name}-{}", 2 * number));
+        stream::iter(names)
+            .map(|name| {
+                let (patch, parameters) = (&patch, &parameters);
+                async move { api.patch_status(&name, parameters, patch).await }
+            })
+            .buffer_unordered(AT_A_TIME)
+            .try_collect::<Vec<_>>()
+            .await?;
+        Ok(())
     }
 
     async fn one(&self) -> anyhow::Result<Duration> {
