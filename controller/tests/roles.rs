@@ -113,11 +113,13 @@ async fn whole_life() -> Vec<Entry> {
     // Nobody has written a policy.
     cluster.guards().delete("aegis", &Default::default()).await.unwrap();
     let leader = Controller::with(&cluster, brief.clone()).await;
-    until("rules and templates are recorded", async || {
+    until("rules, templates and the policy that was made are recorded", async || {
+        let policies = cluster.guards().list(&Default::default()).await.unwrap().items;
         let rules = cluster.rules().list(&Default::default()).await.unwrap().items;
         let templates = cluster.templates().list(&Default::default()).await.unwrap().items;
         let mut words: Vec<_> = rules.into_iter().map(|rule| rule.status.and_then(|status| status.status)).collect();
         words.extend(templates.into_iter().map(|template| template.status.and_then(|status| status.status)));
+        words.push(policies.into_iter().find_map(|policy| policy.status?.status));
         if words.iter().all(|word| word.as_deref() == Some("Recorded")) { Ok(()) } else { Err(words) }
     })
     .await;
