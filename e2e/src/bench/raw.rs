@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::bed::{Bed, INSTANCE_LABEL};
 use super::figures::Figure;
@@ -126,7 +126,7 @@ struct Creates {
     patterns: Arc<[(Api<DynamicObject>, DynamicObject); 2]>,
     next: Arc<AtomicUsize>,
     /// Of the alert, once it had ended.
-    status: Value,
+    status: Map<String, Value>,
 }
 
 impl Creates {
@@ -135,7 +135,7 @@ impl Creates {
         let alert = bed.aegis.alerts().list(&ListParams::default().limit(1)).await?.items.into_iter().next();
         let workflow = bed.aegis.workflows().list(&ListParams::default().limit(1)).await?.items.into_iter().next();
         let alert = serde_json::to_value(alert.context("there is no alert yet")?)?;
-        let status = alert.get("status").cloned().context("the alert has no status")?;
+        let status = alert.get("status").and_then(Value::as_object).cloned().context("the alert has no status")?;
         let alert = serde_json::from_value(alert)?;
         let workflow = workflow.context("there is no Workflow yet")?;
         let pattern = |object: DynamicObject, group: &str, kind: &str| {
@@ -154,7 +154,7 @@ impl Creates {
     async fn statuses(&self, round: usize) -> anyhow::Result<()> {
         let [(api, pattern), _] = &*self.patterns;
         let (name, mut status) = (pattern.metadata.name.as_deref().unwrap_or_default(), self.status.clone());
-        status["count"] = (round + 2).into();
+        status.insert("count".to_owned(), (round + 2).into());
         let patch = Patch::Merge(json!({"status": status}));
         let parameters = PatchParams::default();
         let names = (0..PATCHES).map(|number| format!("{name}-{}", 2 * number));
