@@ -12,6 +12,7 @@ use crate::guard::Place;
 use crate::incident::Stored;
 use crate::rules::Verification;
 use crate::scope::ObjectName;
+use crate::signal;
 
 /// The reason of an action that took too long.
 pub(super) const TIMEOUT: &str = "Timeout";
@@ -362,10 +363,12 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// How the rule of an action has it verified, if it does.
+/// How the rule of an action has it verified, if it does. Nobody reports that what a person asked for is over, so only a
+/// check can tell of that.
 pub(super) fn asked<'a>(seen: &'a Snapshot, action: &ActionStatus) -> Option<&'a Verification> {
     let rule = ObjectName::parse(&action.rule)?;
-    seen.rules.get(&rule)?.verification.as_ref()
+    let verification = seen.rules.get(&rule)?.verification.as_ref()?;
+    (verification.template.is_some() || seen.alert.spec.source != signal::MANUAL).then_some(verification)
 }
 
 /// By when the alert must be resolved; `None` if a check tells.

@@ -283,6 +283,7 @@ fn what_a_person_asked_for_is_over_when_nothing_more_is_tried() {
         ("it failed, and its rule has another attempt", again, "Failed", firing),
         ("it failed, and its rule has another template", ladder, "Failed", firing),
         ("it is verified, and that succeeds too", checked, "Succeeded", resolved),
+        ("nobody could report that it helped", json!({"verification": {"within": "5m"}}), "Succeeded", resolved),
     ];
     for (why, more, argo, want) in cases {
         let cluster = run_to_the_end(asked_for(), drain().with(more), argo);
