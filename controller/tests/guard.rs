@@ -19,8 +19,9 @@ use aegis_crds::AegisAlert;
 use aegis_sandbox::agent::SimulatorOptions;
 use aegis_sandbox::{Match, Options, Verb, WatchBreak};
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -502,6 +503,41 @@ async fn a_rule_that_observes_shows_what_it_would_have_done() {
     controller.send("/default/alert", objects::alert("NodeHasEmergencyEvent", "Firing", "f")).await;
     let message = held(&cluster, "f", "Observed").await;
     assert!(message.starts_with("would create Workflow"), "{message}");
+    assert!(cluster.all_workflows().await.is_empty());
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_does_not_count_once_anybody_can_write_it() {
+    let cluster = guarded().await;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cluster.client.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cluster.client.clone());
+    let policy = json!({"metadata": {"name": "aegis-approval"}, "spec": {"failurePolicy": "Fail"}});
+    let bound = json!({"policyName": "aegis-approval", "validationActions": ["Deny"]});
+    let binding = json!({"metadata": {"name": "aegis-approval"}, "spec": bound});
+    policies.create(&PostParams::default(), &serde_json::from_value(policy).unwrap()).await.unwrap();
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+    let mut rule = seed_rule();
+    rule["spec"]["approval"] = json!("Required");
+    cluster.apply(rule).await;
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert("NodeHasEmergencyEvent", "Firing", "f")).await;
+    alert_that(&cluster, "f", "held until somebody approves, and approvals count", |alert| {
+        let (reason, message) = verdict(alert);
+        reason == "NeedsApproval" && !message.contains("ValidatingAdmissionPolicy") && !message.contains("looked")
+    })
+    .await;
+
+    bindings.delete("aegis-approval", &DeleteParams::default()).await.unwrap();
+    let alert = cluster.all_alerts().await.remove(0);
+    let plan = alert.status.clone().unwrap().verdict.unwrap().plan.unwrap();
+    let forged = json!({"metadata": {"annotations": {"aegis.io/approval": format!("{plan} by someone")}}});
+    cluster.alerts().patch(&alert.name_any(), &PatchParams::default(), &Patch::Merge(forged)).await.unwrap();
+    alert_that(&cluster, "f", "waiting for an approval that counts", |alert| {
+        let approval = alert.status.as_ref().and_then(|status| status.approval.as_ref());
+        approval.is_some_and(|approval| approval.by.is_empty()) && verdict(alert).0 == "NeedsApproval"
+    })
+    .await;
     assert!(cluster.all_workflows().await.is_empty());
     controller.stop().await;
 }

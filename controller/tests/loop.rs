@@ -105,12 +105,13 @@ async fn an_alert_becomes_a_workflow_and_a_true_status_in_eight_writes_and_three
     assert_eq!(writes("workflows"), 2, "{:#?}", log.matching(&ours().writes().resource("workflows")));
     assert_eq!(writes("aegisguards"), 2, "{:#?}", log.matching(&ours().writes().resource("aegisguards")));
     assert_eq!(writes("nodes"), 0, "the node is as it was");
-    let reads: Vec<_> = [Verb::Get, Verb::List]
+    let mut reads: Vec<_> = [Verb::Get, Verb::List]
         .into_iter()
         .flat_map(|verb| log.matching(&ours().verb(verb)))
         .filter(|entry| entry.request.resource != "leases")
         .map(|entry| entry.request.resource)
         .collect();
+    reads.sort();
     assert_eq!(reads, ["aegisalerts", "nodes", "nodes"], "alert and node right before, the node right after");
     let told = until("both Events are told", async || {
         let events = [cluster.events_on("AegisAlert").await, cluster.events_on("Node").await];

@@ -1,7 +1,7 @@
 //! Aegis in the cluster: installed as its guide says, and its controllers as processes that scenarios can kill, under
 //! the ServiceAccount and the roles that it ships with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::audit;
+use crate::audit::{self, Request};
 use crate::cluster::Cluster;
 use crate::machine::Running;
 use crate::metrics::Metrics;
@@ -217,9 +217,18 @@ impl<'a> Aegis<'a> {
     pub fn workflows_made(&self) -> anyhow::Result<BTreeMap<String, usize>> {
         let account = format!("system:serviceaccount:{}:aegis", self.namespace);
         let mut made: BTreeMap<String, usize> = BTreeMap::new();
-        for request in audit::since(self.cluster, self.since)? {
-            let creates = request.is_success() && request.is("create", "workflows", &self.namespace);
-            if creates && request.user() == account {
+        let requests = audit::since(self.cluster, self.since)?;
+        let about = |verbs: &[&str]| {
+            let is_of = |request: &&Request| verbs.iter().any(|verb| request.is(verb, "workflows", &self.namespace));
+            let of = requests.iter().filter(|request| request.is_success()).filter(is_of);
+            of.filter_map(Request::name).collect::<BTreeSet<&str>>()
+        };
+        let (mut told, changed) = (about(&["create"]), about(&["update", "patch"]));
+        for request in requests.iter().filter(|request| request.is("create", "workflows", &self.namespace)) {
+            // A controller that is killed hears no answer, and its Workflow is there.
+            let in_silence =
+                request.is_given_up() && request.name().is_some_and(|name| changed.contains(name) && told.insert(name));
+            if request.user() == account && (request.is_success() || in_silence) {
                 let name = request.name().context("a creation without a name")?;
                 // The alert's name, and 9 characters of the Workflow's own.
                 let alert = name.get(..name.len().saturating_sub(9)).unwrap_or_default();

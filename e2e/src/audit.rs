@@ -65,6 +65,11 @@ impl Request {
         self.response_status.as_ref().is_some_and(|answer| (200..300).contains(&answer.code))
     }
 
+    /// Whether whoever asked was gone before the answer was there: what was asked for may have been done all the same.
+    pub fn is_given_up(&self) -> bool {
+        self.response_status.as_ref().is_some_and(|answer| answer.code == 504)
+    }
+
     /// Whether it is of that verb, on that resource itself, in that namespace.
     pub fn is(&self, verb: &str, resource: &str, namespace: &str) -> bool {
         self.verb == verb

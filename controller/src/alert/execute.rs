@@ -154,7 +154,7 @@ pub async fn carry_out(
                 seen.guard = lead.view.guard();
                 *acted = true;
             }
-            Step::LastLook(look) => match guard::last_look(lead, seen, &look).await.map_err(Error::Look)? {
+            Step::LastLook(look) => match Box::pin(guard::last_look(lead, seen, &look)).await.map_err(Error::Look)? {
                 Seen::AsPlanned(node) => before = node,
                 Seen::Otherwise => return Ok(Progress::Replan),
                 Seen::Gone => return Ok(Progress::Deleted),

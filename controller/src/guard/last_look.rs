@@ -1,16 +1,18 @@
 //! The last look: right before an action is made the alert and its target are read from the API server, not from a
-//! cache, and must be what the plan took them to be. At most three reads.
+//! cache, and must be what the plan took them to be. At most three reads; two more for what people approved, since an
+//! approval counts only where the cluster keeps it honest.
 
 use std::sync::Arc;
 
 use aegis_crds::AegisAlert;
-use aegis_engine::guard::NodeFacts;
 use aegis_engine::guard::changes::Picture;
+use aegis_engine::guard::{Guard, NodeFacts};
 use aegis_engine::plan::{self, LastLook, Snapshot};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::Api;
 
+use super::approvals::approvals;
 use crate::alert::fresh;
 use crate::context::{Failure, Lead};
 
@@ -36,16 +38,23 @@ pub enum Before {
     Like(Picture),
 }
 
-/// Looks at all three at the same time.
+/// Looks at all of it at the same time.
 pub async fn last_look(lead: &Lead, seen: &mut Snapshot, look: &LastLook) -> Result<Seen, Failure> {
     let before = seen.alert.clone();
     let node = look.node.as_ref().map(|(name, expected)| (name.as_str(), expected.as_ref()));
-    let (alert, gone, node) = tokio::join!(fresh(lead, &before), pod_gone(lead, look), async {
+    let node = async {
         match node {
             Some((name, expected)) => read_node(lead, name, expected.map(|facts| facts.uid.as_str())).await,
             None => Ok(None),
         }
-    });
+    };
+    let trusted = async {
+        match look.approved {
+            true => Some(approvals(lead).await),
+            false => None,
+        }
+    };
+    let (alert, gone, node, trusted) = tokio::join!(fresh(lead, &before), pod_gone(lead, look), node, trusted);
     let Some(alert) = alert? else { return Ok(Seen::Gone) };
     let same = is_same(&before, &alert);
     seen.alert = Arc::new(alert);
@@ -54,6 +63,10 @@ pub async fn last_look(lead: &Lead, seen: &mut Snapshot, look: &LastLook) -> Res
     }
     seen.gone = gone?;
     if seen.gone.is_some() {
+        return Ok(Seen::Otherwise);
+    }
+    if let Some(approvals) = trusted.filter(|trusted| *trusted != seen.guard.approvals) {
+        seen.guard = Arc::new(Guard { approvals, ..Guard::clone(&seen.guard) });
         return Ok(Seen::Otherwise);
     }
     let Some((_, expected)) = &look.node else { return Ok(Seen::AsPlanned(Before::NoNode)) };

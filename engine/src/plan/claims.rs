@@ -5,6 +5,7 @@ use aegis_crds::guard::Claim;
 use aegis_crds::names::CORDON_FOR_ANNOTATION;
 use aegis_crds::template::ActsOn;
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
 use super::action::ActionKind;
 use super::decide::Decided;
@@ -13,7 +14,7 @@ use super::snapshot::Snapshot;
 use super::template::CompiledTemplate;
 use super::{Decision, GiveBack, LastLook, Step};
 use crate::duration;
-use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Refusal, Request};
+use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Refusal, Request, SAID};
 use crate::incident::Stored;
 use crate::rules::CompiledRule;
 use crate::scope::ObjectName;
@@ -77,7 +78,7 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
     if let Decision::Start(remedy) = &decided.decision
         && remedy.check
     {
-        steps.push(Step::LastLook(LastLook { node: None, pod: None }));
+        steps.push(Step::LastLook(LastLook { node: None, pod: None, approved: false }));
         steps.push(Step::Create(remedy.clone()));
     } else if let (Decision::Start(remedy), Some(request)) = (&decided.decision, &decided.request) {
         if seen.guard.has_book && seen.guard.book.find(&request.place).is_none() {
@@ -182,7 +183,8 @@ fn last_look(seen: &Snapshot, request: &Request) -> LastLook {
     let is_pod = object.kind.eq_ignore_ascii_case("pod") && !object.name.is_empty() && !object.namespace.is_empty();
     let heard = Stored::new(&seen.alert).last_heard().filter(|_| request.place.phase == AlertStatus::Firing);
     let pod = heard.filter(|_| is_pod).map(|heard| (ObjectName::new(&object.namespace, &object.name), heard));
-    LastLook { node, pod }
+    let approved = SAID.iter().any(|annotation| seen.alert.annotations().contains_key(*annotation));
+    LastLook { node, pod, approved }
 }
 
 /// Why the node is not the one that the alert is about.

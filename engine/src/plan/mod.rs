@@ -172,6 +172,8 @@ pub struct LastLook {
     pub node: Option<(String, Option<NodeFacts>)>,
     /// The pod that it acts on, by namespace and name, and when the alert was last heard: a younger pod is another one.
     pub pod: Option<(ObjectName, Timestamp)>,
+    /// Whether people approved it: whether the cluster keeps approvals honest is asked anew then.
+    pub approved: bool,
 }
 
 /// A place that is not needed any more.
