@@ -1,6 +1,8 @@
 //! When a rule acts again on a target: after a cool-down, after a wait that grows with each failure, with the next
 //! template of a ladder, and after too many failures only when a person says so.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -121,8 +123,10 @@ impl Scene<'_> {
     async fn ladder(&self) -> anyhow::Result<()> {
         self.send("NodeClimbs", "climbs").await?;
         self.ended("climbs", "Succeeded").await?;
+        let sent = AtomicI64::new(1);
         let templates = until("the next template was tried", || async {
             self.send("NodeClimbs", "climbs").await?;
+            sent.fetch_add(1, Ordering::Relaxed);
             let actions = self.aegis.stored("climbs").await?.status.unwrap_or_default().actions;
             let done = actions.len() == 2 && actions.iter().all(|action| action.completion_time.is_some());
             let told: Value = actions.iter().map(|action| json!([action.attempt, action.template])).collect();
@@ -132,6 +136,13 @@ impl Scene<'_> {
         .await?;
         let want = json!([[1, "guard-retries/light"], [2, "guard-retries/heavy"]]);
         ensure!(templates == want, "its attempts and their templates are {templates}");
-        Ok(())
+        // One that is on its way to an alert that is deleted would be stored anew.
+        let sent = sent.into_inner();
+        until("all its reports are counted", || async {
+            let counted = self.aegis.stored("climbs").await?.status.and_then(|status| status.count);
+            ensure!(counted == Some(sent), "{counted:?} of {sent} are");
+            Ok(Some(()))
+        })
+        .await
     }
 }
