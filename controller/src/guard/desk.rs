@@ -409,3 +409,20 @@ async fn read(lead: &Lead) -> Result<(), Failure> {
 fn api(lead: &Lead) -> Api<AegisGuard> {
     Api::namespaced(lead.context.client.clone(), &lead.context.settings.alert.publish_namespace)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slower_a_write_was_the_longer_the_book_is_left_alone() {
+        let cases = [
+            (0, 20, "nothing was written: whoever comes next is served soon"),
+            (30, 120, "a fifth of the time goes into the book"),
+            (9_000, 500, "a place that came free is not left empty for long"),
+        ];
+        for (took, want, why) in cases {
+            assert_eq!(rest(Duration::from_millis(took)), Duration::from_millis(want), "{why}");
+        }
+    }
+}
