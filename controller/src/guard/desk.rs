@@ -326,10 +326,8 @@ impl Desk {
     /// Looks at the nodes whose places another leader gave back: what that action did to them came before, and the watch
     /// of nodes may be behind that of the book.
     async fn catch_up(&self, lead: &Lead, guard: &Guard) -> Result<(), Failure> {
-        let mut freed = self.busy().clone();
-        for node in guard.book.nodes() {
-            freed.remove(node);
-        }
+        let taken: BTreeSet<&str> = guard.book.nodes().collect();
+        let freed: Vec<String> = self.busy().iter().filter(|node| !taken.contains(node.as_str())).cloned().collect();
         for node in freed {
             read_node(lead, &node, None).await?;
             self.free([node.as_str()]);
