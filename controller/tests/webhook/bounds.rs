@@ -73,6 +73,29 @@ async fn a_body_above_the_limit_is_413_whether_or_not_it_says_so_first() {
 }
 
 #[tokio::test]
+async fn whoever_sends_all_of_a_body_before_it_reads_is_told_that_nobody_wanted_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "s3cret").unwrap();
+    let guarded = |settings: &mut aegis_controller::Settings| settings.http.token_file = Some(file.clone());
+    let world = Builder::default().settings(guarded).start().await;
+    // More than the buffers of both ends hold.
+    let body = vec![b'x'; 32 << 20];
+    for (path, token, want) in [("/alert", "s3cret", 413), ("/alert", "wrong", 401), ("/nowhere", "s3cret", 404)] {
+        let mut sender = TcpStream::connect(world.replicas[0].address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        sender.write_all(head.as_bytes()).await.unwrap();
+        patiently("all is sent", sender.write_all(&body)).await.unwrap_or_else(|error| panic!("{want}: {error}"));
+        let mut text = String::new();
+        patiently("the answer is read", sender.read_to_string(&mut text)).await.unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {want} ")), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let world = Builder::default().settings(|settings| settings.http.max_connections = 1).start().await;
     let idle = TcpStream::connect(world.replicas[0].address).await.unwrap();
