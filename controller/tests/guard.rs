@@ -429,6 +429,44 @@ async fn what_a_leader_left_taken_is_given_back_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_action_of_another_leader_keeps_its_place_also_where_the_watch_does_not_show_it() {
+    let cluster = guarded().await;
+    let pause = async |reason: &str| {
+        let annotated = json!({"metadata": {"annotations": {"aegis.io/pause": reason}}});
+        cluster.guards().patch("aegis", &PatchParams::default(), &Patch::Merge(annotated)).await.unwrap();
+    };
+    pause("first").await;
+    let controller = Controller::start(&cluster).await;
+    controller.send("/default/alert", objects::alert_on("dev1", "NodeHasEmergencyEvent", "Firing", "held")).await;
+    held(&cluster, "held", "Paused").await;
+    let alert = cluster.all_alerts().await.remove(0);
+    let (name, uid) = (alert.name_any(), alert.uid().unwrap());
+
+    let watch = Match::any().component(common::COMPONENT).resource("workflows");
+    assert!(cluster.sandbox.faults().break_watches(&watch, WatchBreak::Freeze) > 0);
+    let owner = json!({"apiVersion": "aegis.io/v1alpha1", "kind": "AegisAlert", "name": name, "uid": uid,
+        "controller": true});
+    let workflow = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": {}, "metadata": {
+        "name": format!("{name}-of-another"), "ownerReferences": [owner], "annotations": {"aegis.io/rule": "m/r"},
+        "labels": {"aegis.io/alert": name, "aegis.io/alert-uid": uid, "aegis.io/phase": "Firing",
+                   "aegis.io/attempt": "1"}}});
+    cluster.workflows().create(&PostParams::default(), &serde_json::from_value(workflow).unwrap()).await.unwrap();
+    let claim = json!({"alert": name, "uid": uid, "phase": "Firing", "attempt": 1, "rule": "m/r",
+        "target": "node/dev1", "node": "dev1"});
+    let status = json!({"status": {"claims": [claim]}});
+    cluster.guards().patch_status("aegis", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+
+    pause("second").await;
+    alert_that(&cluster, "held", "followed", |alert| {
+        alert.status.as_ref().is_some_and(|status| status.actions.iter().any(|action| action.uid.is_some()))
+    })
+    .await;
+    let guard = cluster.guards().get("aegis").await.unwrap();
+    assert_eq!(guard.status.unwrap().claims.len(), 1, "nothing else may take the place of what goes on");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alert_whose_actions_fail_again_and_again_asks_for_a_person() {
     let cluster = guarded().await;
     policy(&cluster, json!({"retries": {"wait": "10ms", "longestWait": "10ms", "attempts": 2}})).await;

@@ -1,14 +1,15 @@
 //! Workflows and Jobs as one: how they are asked for, and where what is known of them is kept.
 
+use aegis_crds::names::ALERT_UID_LABEL;
 use aegis_engine::plan::{ActionKind, SeenAction};
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::{GroupVersionKind, PartialObjectMetaExt};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use crate::cache::Key;
-use crate::context::Lead;
+use crate::context::{Failure, Lead};
 use crate::executors::Workflow;
 
 /// The kind in that namespace.
@@ -47,6 +48,21 @@ pub fn learn(lead: &Lead, kind: ActionKind, object: DynamicObject) -> SeenAction
         lead.memory.heard_of_action(kind, key, version.as_deref());
     }
     seen
+}
+
+/// The Workflows and Jobs of the alert of that UID as they are in the API server at this moment.
+pub async fn list(lead: &Lead, namespace: &str, alert_uid: &str) -> Result<Vec<SeenAction>, Failure> {
+    let parameters = ListParams::default().labels(&format!("{ALERT_UID_LABEL}={alert_uid}"));
+    let mut all = Vec::new();
+    for kind in [ActionKind::Workflow, ActionKind::Job] {
+        match lead.request(api(&lead.context.client, kind, namespace).list(&parameters)).await {
+            Ok(list) => all.extend(list.items.into_iter().map(|object| learn(lead, kind, object))),
+            // The kind itself is gone, and its objects with it.
+            Err(failure) if failure.code() == Some(404) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(all)
 }
 
 /// Takes in that the API server knows no such object.

@@ -127,6 +127,7 @@ pub async fn carry_out(
     acted: &mut bool,
 ) -> Result<Progress, Error> {
     let mut before = Before::NoNode;
+    let mut taken = None;
     for step in steps {
         match step {
             Step::Look(look) => {
@@ -137,7 +138,7 @@ pub async fn carry_out(
             Step::Claim(request) => {
                 turn.end();
                 match lead.desk.claim(&request).await {
-                    Ok(()) => {}
+                    Ok(()) => taken = Some(request.place),
                     Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
                     Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
                         seen.guard = lead.view.guard();
@@ -156,7 +157,10 @@ pub async fn carry_out(
             }
             Step::LastLook(look) => match Box::pin(guard::last_look(lead, seen, &look)).await.map_err(Error::Look)? {
                 Seen::AsPlanned(node) => before = node,
-                Seen::Otherwise => return Ok(Progress::Replan),
+                Seen::Otherwise => {
+                    seen.unused.extend(taken);
+                    return Ok(Progress::Replan);
+                }
                 Seen::Gone => return Ok(Progress::Deleted),
             },
             Step::Note(back) => {

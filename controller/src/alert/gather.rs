@@ -21,6 +21,7 @@ pub fn snapshot(lead: &Lead, key: &Key, trouble: Option<Trouble>) -> Option<Snap
     Some(Snapshot {
         actions: actions_of(lead, &alert),
         absent: BTreeSet::new(),
+        unused: BTreeSet::new(),
         siblings: with_actions(lead, &alert, siblings),
         siblings_confirmed: false,
         guard: lead.view.guard(),
@@ -45,6 +46,10 @@ pub async fn look(lead: &Lead, seen: &mut Snapshot, look: &Look) -> Result<(), F
         Look::Siblings => {
             let siblings = siblings(lead, &seen.alert).await?;
             seen.confirmed(with_actions(lead, &seen.alert, siblings));
+        }
+        Look::Actions(place) => {
+            let actions = actions::list(lead, &seen.alert.namespace().unwrap_or_default(), &place.uid).await?;
+            seen.listed(place.clone(), actions);
         }
     }
     Ok(())

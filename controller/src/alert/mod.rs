@@ -32,7 +32,7 @@ use execute::Progress;
 use report::Told;
 use turns::Turns;
 
-pub use actions::{api as action_api, held};
+pub use actions::{api as action_api, held, list};
 pub use feed::{Pause, waits_for};
 pub use gather::fresh;
 pub use memory::Memory;
@@ -136,10 +136,10 @@ async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, 
             execute::release_orphan(lead, key, &action).await?;
         }
     }
-    guard::drop_claims(lead, key, uid.as_deref(), turn).await.map_err(execute::Error::Book)?;
+    let holds = guard::drop_claims(lead, key, uid.as_deref(), turn).await.map_err(execute::Error::Book)?;
     let Some(alert) = alert else {
         lead.desk.leave(key);
-        return Ok(Next::Gone);
+        return Ok(holds.map_or(Next::Gone, |until| Next::At(Some(until))));
     };
     report::settle_doubt(lead, &alert);
     let Some(mut seen) = gather::snapshot(lead, key, lead.memory.trouble(&alert)) else { return Ok(Next::Gone) };
@@ -190,7 +190,9 @@ async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, 
                 Progress::Deleted => return Ok(Next::Gone),
                 // What was done may make something else due: only a plan without steps is the last one.
                 Progress::Complete if acted => break,
-                Progress::Complete if still_holds => return Ok(Next::At(plan.next_look)),
+                Progress::Complete if still_holds => {
+                    return Ok(Next::At(plan.next_look.into_iter().chain(holds).min()));
+                }
                 Progress::Complete => return Ok(Next::At(Some(lead.context.clock.now()))),
             }
         }

@@ -4,8 +4,8 @@
 use aegis_crds::names::BEFORE_ANNOTATION;
 use aegis_engine::guard::changes::{self, Author, Picture};
 use aegis_engine::guard::{Ended, Place};
-use aegis_engine::plan::{ActionKind, GiveBack};
-use jiff::SignedDuration;
+use aegis_engine::plan::{self, ActionKind, GiveBack, SeenAction};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::desk::Turned;
 use super::last_look::read_node;
-use crate::alert::{Turn, action_api, held};
+use crate::alert::{Turn, action_api, held, list};
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
 
@@ -28,20 +28,34 @@ pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack, turn: &mut
     settled(lead.desk.give_back(claim, *ended, *cooldown).await)
 }
 
-/// Gives back what an alert holds that is gone, unless an action of it still goes on.
-pub async fn drop_claims(lead: &Lead, alert: &Key, uid: Option<&str>, turn: &mut Turn<'_>) -> Result<(), Failure> {
+/// Gives back what an alert holds that is gone, unless an action of it still goes on; says when to look again. What
+/// the caches do not show is asked for, once no earlier leader can make it any more.
+pub async fn drop_claims(
+    lead: &Lead,
+    alert: &Key,
+    uid: Option<&str>,
+    turn: &mut Turn<'_>,
+) -> Result<Option<Timestamp>, Failure> {
     let guard = lead.view.guard();
     let of_others = guard.book.claims().filter(|claim| claim.alert == *alert.name && Some(claim.uid.as_str()) != uid);
+    let mut again = None;
     for claim in of_others {
-        let goes_on = held(lead, alert)
-            .into_iter()
-            .any(|action| action.owner.as_deref() == Some(claim.uid.as_str()) && !action.standing.ended());
-        if !goes_on {
+        let is_its = |action: &SeenAction| action.owner.as_deref() == Some(claim.uid.as_str());
+        let mut made: Vec<SeenAction> = held(lead, alert).into_iter().filter(is_its).collect();
+        if made.is_empty() {
+            let known_from = plan::known_from(claim, &lead.settings);
+            if known_from > lead.context.clock.now() {
+                again = again.into_iter().chain([known_from]).min();
+                continue;
+            }
+            made = list(lead, &alert.namespace, &claim.uid).await?;
+        }
+        if made.iter().all(|action| action.standing.ended()) {
             turn.end();
             settled(lead.desk.give_back(claim, Ended::NeverBegan, SignedDuration::ZERO).await)?;
         }
     }
-    Ok(())
+    Ok(again)
 }
 
 fn settled(answer: Result<(), Turned>) -> Result<(), Failure> {

@@ -10,9 +10,9 @@ use kube::ResourceExt;
 use super::action::ActionKind;
 use super::decide::Decided;
 use super::ledger::{Entry, Ledger};
-use super::snapshot::Snapshot;
+use super::snapshot::{Settings, Snapshot};
 use super::template::CompiledTemplate;
-use super::{Decision, GiveBack, LastLook, Step};
+use super::{Decision, GiveBack, LastLook, Step, later};
 use crate::duration;
 use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Refusal, Request, SAID};
 use crate::incident::Stored;
@@ -62,18 +62,10 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
             // A check is under way in the place of the action that it checks.
             steps.extend(adopted(seen, ledger.find(&place).unwrap_or(entry)).map(Step::Adopt));
         }
-        let starts = match (&decided.decision, &decided.request) {
-            (Decision::Start(_), Some(request)) => Some(&request.place),
-            // It is tried again in a moment; others of its kind would fare no better.
-            (Decision::Hold(refusal), Some(request)) if refusal.reason == Reason::CreateFailed => Some(&request.place),
-            _ => None,
-        };
-        if ledger.is_settled() {
-            let free = claims(seen).filter(|claim| starts != Some(&Place::of(claim)));
-            steps.extend(
-                free.filter_map(|claim| give_back(seen, ledger, claim, now)).map(|one| Step::GiveBack(Box::new(one))),
-            );
-        }
+        let free = claims_to_give_back(seen, ledger, decided);
+        steps.extend(
+            free.filter_map(|claim| give_back(seen, ledger, claim, now)).map(|one| Step::GiveBack(Box::new(one))),
+        );
     }
     if let Decision::Start(remedy) = &decided.decision
         && remedy.check
@@ -88,6 +80,51 @@ pub(super) fn steps(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now
         steps.push(Step::Create(remedy.clone()));
     }
     steps
+}
+
+/// The places that the next action does not need.
+fn claims_to_give_back<'a>(
+    seen: &'a Snapshot,
+    ledger: &Ledger<'_>,
+    decided: &Decided,
+) -> impl Iterator<Item = &'a Claim> {
+    let needed = match (&decided.decision, &decided.request) {
+        (Decision::Start(_), Some(request)) => Some(request.place.clone()),
+        // It is tried again in a moment; others of its kind would fare no better.
+        (Decision::Hold(refusal), Some(request)) if refusal.reason == Reason::CreateFailed => {
+            Some(request.place.clone())
+        }
+        _ => None,
+    };
+    let is_settled = seen.guard.has_book && ledger.is_settled();
+    claims(seen).filter(move |claim| is_settled && !needed.as_ref().is_some_and(|needed| needed.is_of(claim)))
+}
+
+/// A place that nobody needs and of whose action nothing is known. A leader that is gone may have made it a moment before
+/// it went, where this one's watch does not show it yet: its place must not go to another one, and what it changes is
+/// written down only when it ends in a place. So the API server is asked, once no earlier leader can make it any more.
+pub(super) fn to_look_into(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now: Timestamp) -> Option<Place> {
+    in_doubt(seen, ledger, decided).find(|(_, from)| *from <= now).map(|(claim, _)| Place::of(claim))
+}
+
+/// Places of whose actions nothing is known, and from when on it is known to all who may ask.
+fn in_doubt<'a>(
+    seen: &'a Snapshot,
+    ledger: &'a Ledger<'_>,
+    decided: &Decided,
+) -> impl Iterator<Item = (&'a Claim, Timestamp)> {
+    let unknown = claims_to_give_back(seen, ledger, decided).filter(|claim| {
+        let place = Place::of(claim);
+        ledger.find(&place).is_none() && !seen.unused.contains(&place)
+    });
+    unknown.map(|claim| (claim, known_from(claim, &seen.settings)))
+}
+
+/// From when on whatever was made in a place shows to those who ask the API server: a leader that took the place and
+/// lost its lease has sent its last request by then, and that request has been answered.
+pub fn known_from(claim: &Claim, settings: &Settings) -> Timestamp {
+    let lease = settings.lease_duration;
+    claim.since.map_or(Timestamp::MIN, |since| later(since, lease.saturating_add(lease)))
 }
 
 /// What actions changed is written down when they end, also where they keep their places. It comes before their end
@@ -105,10 +142,12 @@ pub(super) fn notes(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Vec
     noted.collect()
 }
 
-/// When a place comes free that no event tells of: an action that cannot be stopped is waited for only so long.
-pub(super) fn wakes(seen: &Snapshot, ledger: &Ledger<'_>, now: Timestamp) -> Vec<Timestamp> {
+/// When a place comes free that no event tells of: an action that cannot be stopped is waited for only so long, and so
+/// is one of which nothing is known.
+pub(super) fn wakes(seen: &Snapshot, ledger: &Ledger<'_>, decided: &Decided, now: Timestamp) -> Vec<Timestamp> {
     let entries = claims(seen).filter_map(|claim| ledger.find(&Place::of(claim)));
-    entries.filter_map(|entry| entry.goes_on_until()).filter(|end| *end > now).collect()
+    let ends = entries.filter_map(|entry| entry.goes_on_until()).filter(|end| *end > now);
+    ends.chain(in_doubt(seen, ledger, decided).map(|(_, from)| from)).collect()
 }
 
 fn claims(seen: &Snapshot) -> impl Iterator<Item = &Claim> {
@@ -140,7 +179,7 @@ fn give_back(seen: &Snapshot, ledger: &Ledger<'_>, claim: &Claim, now: Timestamp
                 _ => Ended::Failed(time),
             }
         }
-        None if entry.is_some_and(Entry::is_under_way) => return None,
+        None if entry.is_some() || !seen.unused.contains(&Place::of(claim)) => return None,
         None => Ended::NeverBegan,
     };
     let made = entry.map(|entry| &entry.record).filter(|record| record.uid.is_some() && record.verification.is_none());

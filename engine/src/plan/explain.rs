@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::snapshot::Snapshot;
 use super::{Decision, Look, Plan, Step, decide, phase, plan};
-use crate::guard::Verdict;
+use crate::guard::{Place, Verdict};
 use crate::scope::ObjectName;
 
 /// A plan with everything that led to it. Prints as text; serialises for scripts.
@@ -144,6 +144,14 @@ fn explained(decision: &Decision) -> ExplainedDecision {
         Decision::Look(Look::Siblings) => {
             ("Look", None, "ask the API server which other alerts tell of the same incident".to_owned())
         }
+        Decision::Look(Look::Actions(place)) => {
+            let Place { phase, attempt, .. } = place;
+            (
+                "Look",
+                None,
+                format!("ask the API server whether action {attempt} for {phase} was made, whose place is taken"),
+            )
+        }
         Decision::Follow(action) => {
             let status = action.status.map_or("unknown".to_owned(), |status| format!("{status:?}"));
             let reason = action.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
@@ -165,6 +173,7 @@ fn step(step: &Step) -> String {
     match step {
         Step::Look(Look::Action { kind, name }) => format!("read {kind} {name}"),
         Step::Look(Look::Siblings) => "list alerts of the same fingerprint".to_owned(),
+        Step::Look(Look::Actions(_)) => "list the Workflows and Jobs of the alert".to_owned(),
         Step::WriteStatus(patch) => format!("write status {}", patch.get("status").unwrap_or(&Value::Null)),
         Step::Stop(patch) => format!("stop {} {}", patch.kind, patch.name),
         Step::Release(patch) => format!("release {} {}", patch.kind, patch.name),

@@ -36,13 +36,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use action::{ActionKind, Identity, STOPPED_ANNOTATION, SeenAction};
+pub use claims::known_from;
 pub use explain::{Explanation, explain};
 pub use ledger::may_have_legacy_action;
 pub use remedy::{Remedy, parameters};
 pub use snapshot::{Settings, Sibling, Snapshot, Trouble, TroubleKind};
 pub use template::{BrokenTemplate, CompiledTemplate, TemplateBook};
 
-use crate::guard::{Ended, Judgement, NodeFacts, Reason, Refusal, Request};
+use crate::guard::{Ended, Judgement, NodeFacts, Place, Reason, Refusal, Request};
 use crate::incident::Stored;
 use crate::retention;
 use crate::rules::Choice;
@@ -127,6 +128,9 @@ pub enum Look {
     },
     /// List the alerts of the same fingerprint label; feed them to [`Snapshot::confirmed`].
     Siblings,
+    /// List the Workflows and Jobs that carry the alert's UID; feed them to [`Snapshot::listed`] with this place, which
+    /// somebody took.
+    Actions(Place),
 }
 
 /// One thing to do.
@@ -226,6 +230,9 @@ pub fn plan(seen: &Snapshot, now: Timestamp) -> Plan {
     if let Decision::Look(look) = decided.decision {
         return look_first(look);
     }
+    if let Some(place) = claims::to_look_into(seen, &ledger, &decided, now) {
+        return look_first(Look::Actions(place));
+    }
     assemble(seen, &ledger, decided, now)
 }
 
@@ -244,7 +251,7 @@ fn assemble(seen: &Snapshot, ledger: &Ledger<'_>, decided: Decided, now: Timesta
         }
     }
     steps.extend(claims::steps(seen, ledger, &decided, now));
-    wakes.extend(claims::wakes(seen, ledger, now));
+    wakes.extend(claims::wakes(seen, ledger, &decided, now));
     match &decided.decision {
         Decision::Hold(refusal) => {
             wakes.extend(refusal.next_try);

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::action::{ActionKind, SeenAction};
 use super::template::TemplateBook;
-use crate::guard::Guard;
+use crate::guard::{Guard, Place};
 use crate::retention::Ttl;
 use crate::rules::RuleBook;
 
@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub actions: Vec<SeenAction>,
     /// Actions that the API server, asked for them by name, said do not exist.
     pub absent: BTreeSet<(ActionKind, String)>,
+    /// Places taken for this alert in which nothing was made, as is known and not only believed: the API server, asked,
+    /// showed nothing there, or it was taken a moment ago and given up before anything was sent.
+    pub unused: BTreeSet<Place>,
     /// The other alerts that carry the same fingerprint label.
     pub siblings: Vec<Sibling>,
     /// Whether the siblings come from the API server and not from a cache, which may lag.
@@ -137,6 +140,14 @@ impl Snapshot {
             !is_it || known.standing.ended()
         });
         self.absent.insert((kind, name.to_owned()));
+    }
+
+    /// Takes in the actions of the alert as the API server listed them, when it was asked what was made in that place.
+    pub fn listed(&mut self, place: Place, actions: Vec<SeenAction>) {
+        for action in actions {
+            self.saw(action);
+        }
+        self.unused.insert(place);
     }
 
     /// Takes in the siblings as the API server returned them.

@@ -267,6 +267,7 @@ pub(crate) fn seen(alert: AlertBuilder) -> Scene {
             alert: Arc::new(alert.build()),
             actions: Vec::new(),
             absent: BTreeSet::new(),
+            unused: BTreeSet::new(),
             siblings: Vec::new(),
             siblings_confirmed: false,
             // Most of what is decided does not depend on the book.

@@ -127,6 +127,11 @@ impl Cluster {
                 view.confirmed(view.siblings.clone());
                 return Err(());
             }
+            Step::Look(Look::Actions(place)) => {
+                self.requests.push("list");
+                view.listed(place.clone(), self.workflows.values().map(Self::whole).collect());
+                return Err(());
+            }
             Step::Look(Look::Action { kind, name }) => {
                 self.requests.push("get");
                 match self.workflows.get(name) {

@@ -4,10 +4,13 @@
 //! also after one whose answer never came. Promises are checked against what stands in the API server whenever
 //! something is committed, not against what a leader believes.
 
+mod leader;
+mod promises;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aegis_crds::guard::{AegisGuardSpec, Claim};
+use aegis_crds::guard::Claim;
 use aegis_crds::names::{BEFORE_ANNOTATION, CHANGES_ANNOTATION, CHECK_LABEL};
 use aegis_crds::{AegisAlert, AegisGuard};
 use k8s_openapi::api::core::v1::Node;
@@ -79,7 +82,11 @@ enum Event {
     },
     Resume,
     Unfinished(i32),
-    Refresh(usize),
+    /// The watches bring what there is, but that of Workflows only if it is not behind the others.
+    Refresh {
+        leader: usize,
+        workflows: bool,
+    },
     Restart(usize),
     Work {
         leader: usize,
@@ -101,7 +108,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => any::<bool>().prop_map(|recovery_too| Event::Pause { recovery_too }),
         2 => Just(Event::Resume),
         1 => (1..4_i32).prop_map(Event::Unfinished),
-        6 => (0..2_usize).prop_map(Event::Refresh),
+        6 => (0..2_usize, any::<bool>()).prop_map(|(leader, workflows)| Event::Refresh { leader, workflows }),
         1 => (0..2_usize).prop_map(Event::Restart),
         16 => (0..2_usize, 0..ALERTS, requests, any::<bool>())
             .prop_map(|(leader, alert, requests, loses)| Event::Work { leader, alert, requests, loses }),
@@ -122,6 +129,22 @@ proptest! {
     }
 }
 
+#[test]
+fn an_action_that_a_leader_does_not_see_yet_keeps_its_place() {
+    let mut world = World::new(false);
+    let work = |leader, requests| Event::Work { leader, alert: 3, requests, loses: false };
+    world.happens(work(0, ENOUGH));
+    world.happens(Event::Argo(0, "Running", false));
+    world.happens(Event::Cordon(3, true));
+    world.happens(Event::Refresh { leader: 1, workflows: false });
+    world.happens(work(1, ENOUGH));
+    assert_eq!(world.places(), 1, "the cordon holds it back, and what cordoned the node does not show yet");
+    world.happens(Event::Wait(40));
+    world.happens(work(1, ENOUGH));
+    assert_eq!(world.places(), 1, "the API server, asked for it, shows the action");
+    world.come_to_rest();
+}
+
 fn node(number: usize) -> String {
     format!("n{number}")
 }
@@ -132,11 +155,6 @@ fn ended(workflow: &Value) -> bool {
 
 fn checks(workflow: &Value) -> bool {
     !workflow["metadata"]["labels"][CHECK_LABEL].is_null()
-}
-
-/// Every pause here is of everything, and without an end.
-fn is_paused(spec: &AegisGuardSpec, recovery: bool) -> bool {
-    spec.pauses.iter().any(|pause| pause.recovery_too || !recovery)
 }
 
 fn text<'a>(workflow: &'a Value, pointer: &str) -> &'a str {
@@ -235,7 +253,7 @@ impl World {
             Event::Unfinished(most) => self.change_guard(|guard| {
                 guard.spec.budgets.get_or_insert_default().unfinished = Some(most);
             }),
-            Event::Refresh(leader) => self.refresh(leader),
+            Event::Refresh { leader, workflows } => self.refresh(leader, workflows),
             Event::Restart(leader) => {
                 self.leaders[leader] = Leader::of(self.truth.clone());
             }
@@ -252,8 +270,13 @@ impl World {
     }
 
     /// What the watches bring, and what the desk makes of it.
-    fn refresh(&mut self, leader: usize) {
-        self.leaders[leader].view = self.truth.clone();
+    fn refresh(&mut self, leader: usize, workflows: bool) {
+        let view = &mut self.leaders[leader].view;
+        let behind = std::mem::take(&mut view.workflows);
+        *view = self.truth.clone();
+        if !workflows {
+            view.workflows = behind;
+        }
         (self.left, self.loses) = (ENOUGH, false);
         let _ = self.desk(leader, &Ask::Nothing);
     }
@@ -269,312 +292,6 @@ impl World {
         if phase == "Succeeded" && (cordons || recovers) {
             self.cordon(&about, !recovers);
         }
-    }
-
-    fn spend(&mut self) -> Result<(), Dead> {
-        self.left = self.left.checked_sub(1).ok_or(Dead)?;
-        Ok(())
-    }
-
-    /// Whether the answer comes back to the leader.
-    fn answered(&self) -> Result<(), Dead> {
-        if self.left == 0 && self.loses { Err(Dead) } else { Ok(()) }
-    }
-
-    fn guard(&self, leader: usize) -> Guard {
-        let view = &self.leaders[leader].view;
-        Guard::of(Some(&view.guard), view.nodes.values())
-    }
-
-    fn snapshot(&self, leader: usize, number: usize) -> Snapshot {
-        let view = &self.leaders[leader].view;
-        let mut seen = self.base.clone();
-        seen.alert = Arc::clone(&view.alerts[number]);
-        let uid = seen.alert.metadata.uid.clone().unwrap();
-        let own =
-            view.workflows.values().filter(|workflow| text(workflow, "/metadata/labels/aegis.io~1alert-uid") == uid);
-        seen.actions = own.map(whole).collect();
-        seen.guard = Arc::new(self.guard(leader));
-        seen
-    }
-
-    /// Deals with one alert as the driver does; when it is to be looked at again.
-    fn work(&mut self, leader: usize, number: usize) -> Result<Option<Timestamp>, Dead> {
-        let mut seen = self.snapshot(leader, number);
-        for _ in 0..32 {
-            let plan = plan(&seen, at(self.now));
-            let line = &mut self.leaders[leader].line;
-            match (&plan.decision, &plan.request) {
-                (Decision::Hold(refusal), Some(request)) if refusal.reason.is_standing() => {
-                    line.wait(number, request.clone());
-                }
-                _ => line.leave(&number),
-            }
-            let mut before = None;
-            let mut again = false;
-            for step in &plan.steps {
-                if matches!(step, Step::DeleteAlert { .. }) {
-                    return Ok(None);
-                }
-                again = true;
-                if !self.carry_out(leader, number, step, &mut seen, &mut before)? {
-                    break;
-                }
-            }
-            if !again {
-                return Ok(plan.next_look);
-            }
-        }
-        panic!("32 plans in a row had something to do: {:?}", plan(&seen, at(self.now)));
-    }
-
-    /// Whether the plan goes on; else it is made again.
-    fn carry_out(
-        &mut self,
-        leader: usize,
-        number: usize,
-        step: &Step,
-        seen: &mut Snapshot,
-        before: &mut Option<Picture>,
-    ) -> Result<bool, Dead> {
-        match step {
-            Step::Look(Look::Siblings) => {
-                seen.confirmed(Vec::new());
-                return Ok(false);
-            }
-            Step::Look(Look::Action { kind, name }) => {
-                match self.truth.workflows.get(name) {
-                    Some(workflow) => seen.saw(whole(workflow)),
-                    None => seen.missed(*kind, name),
-                }
-                return Ok(false);
-            }
-            Step::WriteStatus(patch) => {
-                self.spend()?;
-                let current = Arc::clone(&self.truth.alerts[number]);
-                let same = patch["metadata"]["resourceVersion"] == json!(current.metadata.resource_version);
-                if same {
-                    self.change_alert(number, |alert| alert.edit(|alert| apply(alert, patch)));
-                    self.answered()?;
-                }
-                self.saw_alert(leader, number, seen);
-                return Ok(same);
-            }
-            Step::Claim(request) => match self.desk(leader, &Ask::Claim(request))? {
-                Some(Answer::Taken) => {}
-                answer => {
-                    seen.guard = Arc::new(self.guard(leader));
-                    seen.others_first = answer == Some(Answer::OthersFirst);
-                    return Ok(false);
-                }
-            },
-            Step::Adopt(request) => {
-                self.desk(leader, &Ask::Adopt(request))?;
-                seen.guard = Arc::new(self.guard(leader));
-            }
-            Step::LastLook(look) => {
-                let known = seen.alert.clone();
-                self.saw_alert(leader, number, seen);
-                if phase(&known) != phase(&seen.alert) {
-                    return Ok(false);
-                }
-                if let Some((name, expected)) = &look.node {
-                    let found = self.saw_node(leader, name);
-                    let guard = self.guard(leader);
-                    let facts = NodeFacts::of(&found, guard.policy().unwrap());
-                    if Some(&facts) != expected.as_ref() {
-                        seen.guard = Arc::new(guard);
-                        return Ok(false);
-                    }
-                    *before = Some(Picture::of(&found));
-                }
-            }
-            Step::Create(remedy) => {
-                self.spend()?;
-                self.create(leader, number, remedy, before.take());
-                self.answered()?;
-                let made = self.truth.workflows[&remedy.name].clone();
-                seen.saw(whole(&made));
-                self.leaders[leader].view.workflows.insert(remedy.name.clone(), made);
-                return Ok(false);
-            }
-            Step::Stop(patch) => {
-                self.spend()?;
-                self.argo(&patch.name, "Failed", false);
-                merge(self.truth.workflows.get_mut(&patch.name).unwrap(), &patch.patch);
-                seen.saw(whole(&self.truth.workflows[&patch.name]));
-            }
-            Step::Release(patch) => {
-                self.spend()?;
-                let version = self.next_version();
-                let workflow = self.truth.workflows.get_mut(&patch.name).unwrap();
-                if workflow["metadata"]["resourceVersion"] == patch.patch["metadata"]["resourceVersion"] {
-                    merge(workflow, &patch.patch);
-                    workflow["metadata"]["resourceVersion"] = json!(version);
-                }
-                seen.saw(whole(workflow));
-                self.leaders[leader].view.workflows.insert(patch.name.clone(), workflow.clone());
-                self.answered()?;
-            }
-            Step::Note(back) => self.note(leader, back)?,
-            Step::GiveBack(back) => {
-                self.note(leader, back)?;
-                self.desk(leader, &Ask::GiveBack(back))?;
-                seen.guard = Arc::new(self.guard(leader));
-            }
-            Step::DeleteAlert { .. } => {}
-        }
-        Ok(true)
-    }
-
-    fn saw_alert(&mut self, leader: usize, number: usize, seen: &mut Snapshot) {
-        seen.alert = Arc::clone(&self.truth.alerts[number]);
-        self.leaders[leader].view.alerts[number] = Arc::clone(&seen.alert);
-    }
-
-    fn saw_node(&mut self, leader: usize, name: &str) -> Node {
-        let found = self.truth.nodes[name].clone();
-        self.leaders[leader].view.nodes.insert(name.to_owned(), found.clone());
-        found
-    }
-
-    fn create(&mut self, leader: usize, number: usize, remedy: &Remedy, before: Option<Picture>) {
-        if self.truth.workflows.contains_key(&remedy.name) {
-            return;
-        }
-        let version = self.next_version();
-        let mut object = remedy.object.clone();
-        let metadata = &mut object["metadata"];
-        metadata["uid"] = json!(format!("uid-{version}"));
-        metadata["resourceVersion"] = json!(version);
-        metadata["creationTimestamp"] = json!(at(self.now));
-        if let Some(before) = before {
-            metadata["annotations"][BEFORE_ANNOTATION] = json!(before.to_text());
-        }
-        object["about"] = json!(self.truth.alerts[number].spec.involved_object.name);
-        self.truth.workflows.insert(remedy.name.clone(), object);
-
-        let recovery = remedy.phase == AlertStatus::Resolved;
-        let known = &self.leaders[leader].view.guard.spec;
-        assert!(!is_paused(known, recovery), "{} is made by a leader that knows of a pause", remedy.name);
-        self.check_what_goes_on();
-    }
-
-    /// Everything that goes on has its place, and is alone on its node.
-    fn check_what_goes_on(&self) {
-        let book = Book::of(self.truth.guard.status.as_ref());
-        let mut busy = BTreeSet::new();
-        for (name, workflow) in self.truth.workflows.iter().filter(|(_, one)| !ended(one) && !checks(one)) {
-            let identity = whole(workflow).identity.unwrap();
-            let place = Place { uid: identity.alert_uid, phase: identity.phase, attempt: identity.attempt };
-            assert!(book.find(&place).is_some(), "{name} goes on without a place in the book");
-            assert!(busy.insert(text(workflow, "/about").to_owned()), "{name} is a second action on its node");
-        }
-    }
-
-    fn note(&mut self, leader: usize, back: &GiveBack) -> Result<(), Dead> {
-        let Some(name) = back.claim.node.as_deref() else { return Ok(()) };
-        let found = self.saw_node(leader, name);
-        let Some((_, action)) = &back.action else { return Ok(()) };
-        let written = text(&self.truth.workflows[action], "/metadata/annotations/aegis.io~1node-before").to_owned();
-        let Claim { alert, rule, .. } = &back.claim;
-        let author = Author { alert, rule, action, time: at(self.now), cordon_for: back.cordon_for };
-        let noted = Picture::parse(&written).and_then(|before| changes::record(&before, &found, author));
-        if let Some(noted) = noted {
-            self.spend()?;
-            let annotations = self.truth.nodes.get_mut(name).unwrap().metadata.annotations.get_or_insert_default();
-            annotations.insert(CHANGES_ANNOTATION.to_owned(), json!(noted).to_string());
-            self.answered()?;
-            self.saw_node(leader, name);
-        }
-        Ok(())
-    }
-
-    /// One round of the desk: what is asked for, in one conditional write.
-    fn desk(&mut self, leader: usize, ask: &Ask<'_>) -> Result<Option<Answer>, Dead> {
-        let now = at(self.now);
-        for _ in 0..16 {
-            let object = Arc::clone(&self.leaders[leader].view.guard);
-            let guard = self.guard(leader);
-            let policy = guard.policy().cloned().unwrap_or_default();
-            let (mut book, mut claims) = (Book::clone(&guard.book), Vec::new());
-            match ask {
-                Ask::Nothing => {}
-                Ask::Claim(request) => claims.push((*request).clone()),
-                Ask::Adopt(request) => book = book.with(request, &policy, now),
-                Ask::GiveBack(back) => book = book.without(&Place::of(&back.claim), back.ended, back.cooldown, now),
-            }
-            let resumed = guard.breaker_resumed();
-            let judged = Guard { book: Arc::new(book.with_breaker(&policy, resumed, false, now)), ..guard.clone() };
-            let round = self.leaders[leader].line.round(&judged, &claims, now);
-            let book = round.book.with_breaker(&policy, resumed, round.too_many, now);
-            let status = book.status_since(&guard.book);
-            if status.as_object().is_some_and(|fields| !fields.is_empty()) {
-                self.spend()?;
-                if self.truth.guard.metadata.resource_version != object.metadata.resource_version {
-                    self.leaders[leader].view.guard = Arc::clone(&self.truth.guard);
-                    continue;
-                }
-                self.commit(leader, &status, matches!(ask, Ask::Claim(_)));
-                self.answered()?;
-                self.leaders[leader].view.guard = Arc::clone(&self.truth.guard);
-            }
-            self.leaders[leader].woken.extend(round.wake);
-            self.leaders[leader].again = round.again;
-            return Ok(round.answers.first().copied());
-        }
-        panic!("others were faster sixteen times, and there are none");
-    }
-
-    fn commit(&mut self, leader: usize, status: &Value, claims: bool) {
-        let before = Book::of(self.truth.guard.status.as_ref());
-        self.change_guard(|guard| {
-            let mut all = json!(guard.status.clone().unwrap_or_default());
-            merge(&mut all, status);
-            guard.status = Some(serde_json::from_value(all).unwrap());
-        });
-        let book = Book::of(self.truth.guard.status.as_ref());
-        let new = book.claims().filter(|claim| before.find(&Place::of(claim)).is_none());
-        let new: Vec<Claim> = new.filter(|_| claims).cloned().collect();
-        for claim in new {
-            self.check_place(leader, &book, &claim);
-        }
-        self.check_what_goes_on();
-    }
-
-    /// A place that was taken just now, by what stood in the AegisGuard in that very moment.
-    fn check_place(&self, leader: usize, book: &Book, claim: &Claim) {
-        let spec = &self.truth.guard.spec;
-        assert!(!is_paused(spec, claim.recovery), "a place was taken while paused: {claim:?}");
-        let mut others = book.claims().filter(|other| Place::of(other) != Place::of(claim));
-        assert!(others.all(|other| other.target != claim.target), "two actions on {}", claim.target);
-        if claim.recovery {
-            return;
-        }
-        let counted: Vec<&Claim> = book.claims().filter(|claim| !claim.recovery).collect();
-        let budgets = spec.budgets.clone().unwrap();
-        assert!(
-            counted.len() <= usize::try_from(budgets.unfinished.unwrap()).unwrap(),
-            "the budget of all: {counted:?}"
-        );
-        let of_rule = counted.iter().filter(|other| other.rule == claim.rule).count();
-        assert!(of_rule <= usize::try_from(budgets.unfinished_per_rule.unwrap()).unwrap(), "the budget of a rule");
-        let known = self.leaders[leader].view.nodes.iter();
-        let out = known.filter(|(_, node)| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)));
-        let mut out: BTreeSet<&str> = out.map(|(name, _)| name.as_str()).collect();
-        out.extend(counted.iter().filter_map(|claim| claim.node.as_deref()));
-        assert!(out.len() <= 2, "too many nodes are out: {out:?}");
-        let theirs = self.leaders[leader].view.nodes.get(claim.node.as_deref().unwrap()).is_some_and(|node| {
-            let facts = NodeFacts::of(node, &Policy::default());
-            facts.cordoned && !facts.cordon_is_ours
-        });
-        assert!(!theirs, "an action on a node that somebody else cordoned");
-        let policy = Policy::compile(spec).unwrap();
-        assert_eq!(book.breaker_open(&policy, None, at(self.now)), None, "a place was taken past the breaker");
-        let begun = self.truth.guard.status.iter().flat_map(|status| &status.starts);
-        let lately = begun.filter(|starts| at(self.now).duration_since(starts.minute.unwrap()) < seconds(600));
-        let lately: i32 = lately.map(|starts| starts.count).sum();
-        assert!(lately <= 4, "{lately} actions began within the breaker's time");
     }
 
     /// All that stood in the way goes; one leader is left, and is woken by nothing but what wakes it.
@@ -614,7 +331,7 @@ impl World {
                 let of = |alert: &Arc<AegisAlert>| alert.metadata.uid.as_deref() == Some(uid.as_str());
                 let number = self.truth.alerts.iter().position(of).unwrap();
                 self.leaders[0].woken.insert(number);
-                self.refresh(0);
+                self.refresh(0, true);
                 continue;
             }
             let all_acted = (0..ALERTS).all(|number| self.has_acted(number));
@@ -622,7 +339,7 @@ impl World {
             let Some(next) = next.filter(|_| !all_acted || self.places() > 0) else { break };
             self.now = self.now.max(next.as_second() - at(0).as_second());
             if self.leaders[0].again.is_some_and(|again| again <= at(self.now)) {
-                self.refresh(0);
+                self.refresh(0, true);
             }
             let woken = due.iter().filter(|(_, time)| **time <= at(self.now)).map(|(number, _)| *number);
             let woken: Vec<usize> = woken.collect();

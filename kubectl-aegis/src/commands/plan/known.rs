@@ -109,7 +109,8 @@ impl Known {
         Snapshot {
             alert: Arc::new(alert),
             actions: Vec::new(),
-            absent: std::collections::BTreeSet::new(),
+            absent: BTreeSet::new(),
+            unused: BTreeSet::new(),
             siblings: Vec::new(),
             siblings_confirmed: true,
             guard: self.guard.clone(),
