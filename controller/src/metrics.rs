@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::conditions::{self, ConditionType};
+use aegis_engine::guard::Reason;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -41,7 +42,7 @@ struct All {
     registry: Registry,
     stages: Family<StageLabel, Histogram, fn() -> Histogram>,
     alerts: Family<OutcomeLabels, Counter>,
-    rejected: Family<ReasonLabel, Counter>,
+    rejected: Family<RejectedLabel, Counter>,
     truncated: Family<ReasonLabel, Counter>,
     actions: Family<OutcomeLabels, Counter>,
     held: Family<ReasonLabel, Counter>,
@@ -99,6 +100,11 @@ struct ReasonLabel {
     reason: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabel {
+    reason: Rejected,
+}
+
 /// Rules are few, and administrators name them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RuleLabel {
@@ -145,8 +151,49 @@ pub enum Delivery {
     Dropped,
 }
 
+/// Why a reported alert can never be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Rejected {
+    /// Its body is not what the route takes.
+    Unreadable,
+    /// A field of it has a value that it cannot have.
+    Invalid,
+    /// The API server says that it can never be.
+    Refused,
+}
+
+impl Rejected {
+    const ALL: [Self; 3] = [Self::Unreadable, Self::Invalid, Self::Refused];
+}
+
+impl Delivery {
+    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::Dropped];
+}
+
 /// How it is found out that an action did not cure the problem.
 const IN_VAIN: [&str; 2] = ["StillFiring", "CheckFailed"];
+/// Why an action failed; [`OTHER`] where none of them says it.
+pub const FAILURES: [&str; 6] =
+    ["WorkflowFailed", "WorkflowError", "WorkflowDeleted", "JobFailed", "JobDeleted", "Timeout"];
+/// What stands in the place of a word that is not ours.
+pub const OTHER: &str = "Other";
+/// What holds an alert back until somebody does something.
+const FOR_A_PERSON: [Reason; 14] = [
+    Reason::BrokenRule,
+    Reason::NoTemplate,
+    Reason::BadTemplate,
+    Reason::BadAlert,
+    Reason::ExecutorMissing,
+    Reason::Rejected,
+    Reason::Forbidden,
+    Reason::CreateFailed,
+    Reason::OldController,
+    Reason::NoPolicy,
+    Reason::NotOurs,
+    Reason::BreakerOpen,
+    Reason::NeedsPerson,
+    Reason::NeedsApproval,
+];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -212,6 +259,7 @@ impl Metrics {
             ),
             registry,
         };
+        all.begin();
         Self { all: Arc::new(all) }
     }
 
@@ -233,8 +281,8 @@ impl Metrics {
     }
 
     /// A reported alert can never be stored.
-    pub fn rejected(&self, reason: &'static str) {
-        self.all.rejected.get_or_create(&ReasonLabel { reason }).inc();
+    pub fn rejected(&self, reason: Rejected) {
+        self.all.rejected.get_or_create(&RejectedLabel { reason }).inc();
     }
 
     /// Alerts lost text, or were left out by their sender.
@@ -264,7 +312,7 @@ impl Metrics {
         let Some((reason, message)) = told(after) else { return };
         if told(before) != Some((reason.clone(), message)) {
             let known = IN_VAIN.into_iter().find(|word| *word == reason);
-            self.all.in_vain.get_or_create(&ReasonLabel { reason: known.unwrap_or("Other") }).inc();
+            self.all.in_vain.get_or_create(&ReasonLabel { reason: known.unwrap_or(OTHER) }).inc();
         }
     }
 
@@ -325,6 +373,13 @@ impl Metrics {
         }
     }
 
+    /// That receiver is told from now on.
+    pub fn receiver(&self, receiver: &str) {
+        for result in Delivery::ALL {
+            let _ = self.all.notifications.get_or_create(&ReceiverLabels { receiver: receiver.to_owned(), result });
+        }
+    }
+
     /// Whether the file that says who is told of outcomes can be used.
     pub fn receivers_readable(&self, readable: bool) {
         self.all.receivers_unreadable.set(i64::from(!readable));
@@ -333,6 +388,25 @@ impl Metrics {
     /// Whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.all.leader.set(i64::from(leads));
+    }
+}
+
+impl All {
+    /// Shows at zero what somebody should hear of when it happens for the first time: Prometheus sees no increase in a
+    /// number that begins with its first event.
+    fn begin(&self) {
+        for reason in Rejected::ALL {
+            let _ = self.rejected.get_or_create(&RejectedLabel { reason });
+        }
+        for reason in FAILURES.into_iter().chain([OTHER]) {
+            let _ = self.actions.get_or_create(&OutcomeLabels { outcome: "Failed", reason });
+        }
+        for reason in IN_VAIN {
+            let _ = self.in_vain.get_or_create(&ReasonLabel { reason });
+        }
+        for reason in FOR_A_PERSON {
+            let _ = self.held.get_or_create(&ReasonLabel { reason: reason.as_str() });
+        }
     }
 }
 
@@ -386,10 +460,10 @@ mod tests {
         metrics.stage(Stage::Stored, jiff::SignedDuration::from_millis(3));
         metrics.stage(Stage::Received, jiff::SignedDuration::from_secs(-3));
         metrics.alert("stored", "New");
-        metrics.rejected("NoFingerprint");
+        metrics.rejected(Rejected::Invalid);
         metrics.shortened("details", 1);
         metrics.action("Failed", "Timeout");
-        metrics.held("RuleNotFound");
+        metrics.held("NoRule");
         metrics.answered("/alert", 503, Duration::from_millis(7));
         metrics.cache_objects("AegisAlert").set(5);
         metrics.cache_unreadable("AegisAlert", 2);
@@ -412,10 +486,10 @@ mod tests {
             "aegis_alert_stage_seconds_bucket{le=\"0.005\",stage=\"Stored\"} 1",
             "aegis_alert_stage_seconds_sum{stage=\"Received\"} 0.0",
             "aegis_alerts_total{outcome=\"stored\",reason=\"New\"} 1",
-            "aegis_alerts_rejected_total{reason=\"NoFingerprint\"} 1",
+            "aegis_alerts_rejected_total{reason=\"Invalid\"} 1",
             "aegis_alerts_shortened_total{reason=\"details\"} 1",
             "aegis_actions_total{outcome=\"Failed\",reason=\"Timeout\"} 1",
-            "aegis_alerts_held_total{reason=\"RuleNotFound\"} 1",
+            "aegis_alerts_held_total{reason=\"NoRule\"} 1",
             "aegis_webhook_answers_total{route=\"/alert\",code=\"503\"} 1",
             "aegis_webhook_answer_seconds_count 1",
             "aegis_cache_objects{kind=\"AegisAlert\"} 5",

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aegis_controller::metrics::{Delivery, GuardReading, Metrics, Stage};
+use aegis_controller::metrics::{Delivery, GuardReading, Metrics, Rejected, Stage};
 use aegis_crds::AegisAlert;
 use aegis_crds::alert::AegisAlertSpec;
 use aegis_crds::conditions::{Condition, ConditionType};
@@ -23,7 +23,7 @@ fn told() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new();
     metrics.stage(Stage::Stored, jiff::SignedDuration::from_millis(1));
     metrics.alert("stored", "");
-    metrics.rejected("Invalid");
+    metrics.rejected(Rejected::Invalid);
     metrics.shortened("details", 1);
     metrics.action("Failed", "Failed");
     metrics.held("NoRule");
@@ -120,4 +120,36 @@ fn every_reason_that_a_query_names_is_one_that_is_given() {
         }
     }
     assert!(named > 0);
+}
+
+/// Prometheus sees no increase in a number that begins with its first event: the first failure would wake nobody.
+#[test]
+fn what_a_rule_asks_the_increase_of_is_told_before_it_happens_for_the_first_time() {
+    let metrics = Metrics::new();
+    metrics.receiver("oncall");
+    let page = metrics.text().unwrap();
+    let rules: Value = serde_saphyr::from_str(&read("prometheusrule.yaml")).unwrap();
+    let mut found = Vec::new();
+    all_of(&rules, "expr", &mut found);
+    let increase = Regex::new(r"increase\((aegis_\w+)(?:\{([^}]*)\})?\[").unwrap();
+    let selector = Regex::new(r#"(\w+)(=~|!=|=)"([^"]*)""#).unwrap();
+    let mut asked = 0;
+    for query in found.iter().filter(|query| query.contains("increase(")) {
+        let parts = increase.captures(query).unwrap_or_else(|| panic!("{query}"));
+        let samples: Vec<&str> = page.lines().filter(|line| line.starts_with(&format!("{}{{", &parts[1]))).collect();
+        assert!(!samples.is_empty(), "{query}: {} begins with its first event", &parts[1]);
+        assert!(samples.iter().all(|sample| sample.ends_with(" 0")), "{samples:?}");
+        for selected in selector.captures_iter(parts.get(2).map_or("", |found| found.as_str())) {
+            let (label, words) = (&selected[1], selected[3].split('|').filter(|_| &selected[2] != "!="));
+            for word in words {
+                let one = format!("{label}=\"{word}\"");
+                assert!(
+                    samples.iter().any(|sample| sample.contains(&one)),
+                    "{query}: {one} begins with its first event"
+                );
+            }
+        }
+        asked += 1;
+    }
+    assert!(asked > 5, "{found:?}");
 }

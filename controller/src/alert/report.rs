@@ -17,7 +17,7 @@ use super::execute::Done;
 use super::gather;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
 use crate::events::{self, Note, Weight};
-use crate::metrics::Stage;
+use crate::metrics::{self, Stage};
 
 /// What came of a status that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,10 +290,8 @@ fn note(lead: &Lead, regarding: ObjectReference, weight: Weight, reason: &'stati
 
 /// The word as metrics know it: only words of our own may be labels.
 fn word(reason: Option<&str>) -> &'static str {
-    const WORDS: [&str; 6] =
-        ["WorkflowFailed", "WorkflowError", "WorkflowDeleted", "JobFailed", "JobDeleted", "Timeout"];
-    let known = reason.and_then(|reason| WORDS.into_iter().find(|known| *known == reason));
-    known.unwrap_or("Other")
+    let known = reason.and_then(|reason| metrics::FAILURES.into_iter().find(|known| *known == reason));
+    known.unwrap_or(metrics::OTHER)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::answer::{Answer, Line, NotNow, Outcome, Refusal};
 use super::auth::Guard;
 use super::rejects::Rejection;
 use super::{Ingest, Inner};
-use crate::metrics::Stage;
+use crate::metrics::{Rejected, Stage};
 
 /// A body is answered within five seconds; this leaves time to write the answer.
 const IN_HAND: Duration = Duration::from_millis(4500);
@@ -145,7 +145,7 @@ async fn admit(
     let (head, body) = request.into_parts();
     let body = inner.memory.read(&head.headers, body, inner.http.body_limit, arrived + ARRIVAL).await?;
     let intake = decode(&body.bytes).map_err(|unreadable| {
-        inner.rejected(route, "Unreadable", Rejection::new(route, None, None, &unreadable.to_string()));
+        inner.rejected(route, Rejected::Unreadable, Rejection::new(route, None, None, &unreadable.to_string()));
         Refusal::Unreadable(unreadable.to_string())
     })?;
     let place = inner.queue.enter(intake.signals.len()).map_err(Refusal::NotNow)?;
@@ -176,7 +176,7 @@ impl Inner {
         for rejected in rejected {
             let message = rejected.to_string();
             let entry = Rejection::new(route, rejected.type_.clone(), rejected.fingerprint.clone(), &message);
-            self.rejected(route, "Invalid", entry);
+            self.rejected(route, Rejected::Invalid, entry);
             lines.push(Line { index: rejected.index, name: String::new(), result: Outcome::Rejected, message });
         }
         let groups = self.in_order(signals);
@@ -256,7 +256,7 @@ impl Inner {
                 self.metrics.alert(done.outcome.word(), "");
                 if done.outcome == Outcome::Rejected {
                     let (type_, fingerprint) = (Some(signal.type_.clone()), Some(signal.fingerprint.clone()));
-                    self.rejected(route, "Refused", Rejection::new(route, type_, fingerprint, &done.message));
+                    self.rejected(route, Rejected::Refused, Rejection::new(route, type_, fingerprint, &done.message));
                 }
                 if done.outcome == Outcome::Stored {
                     self.time(signal, arrived);
@@ -283,10 +283,10 @@ impl Inner {
         }
     }
 
-    fn rejected(&self, route: &'static str, reason: &'static str, entry: Rejection) {
+    fn rejected(&self, route: &'static str, reason: Rejected, entry: Rejection) {
         self.metrics.rejected(reason);
         // What a sender wrote stands in its answer and in the list, not in the log.
-        info!(route, reason, "rejected an alert; the ConfigMap {} says why", super::REJECTED_CONFIGMAP);
+        info!(route, ?reason, "rejected an alert; the ConfigMap {} says why", super::REJECTED_CONFIGMAP);
         self.rejects.add(entry);
     }
 }

@@ -166,6 +166,7 @@ impl Keeper {
         let old = self.notifier.posts();
         let mut posts = Vec::new();
         for receiver in all {
+            self.notifier.shared.metrics.receiver(&receiver.name);
             match old.iter().find(|post| post.name == receiver.name) {
                 // What waits for it goes where it listens now.
                 Some(post) => {
