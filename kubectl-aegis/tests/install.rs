@@ -191,6 +191,58 @@ async fn secrets_are_mounted_as_asked_and_stay_until_somebody_says_otherwise() {
     assert!(code == 2 && err.contains("--tls-secret") && err.contains("expected the name of a Secret"), "{code} {err}");
 }
 
+/// As the Prometheus Operator defines them, as far as it matters here.
+async fn knows_monitors(sandbox: &Sandbox) {
+    for (plural, kind) in [("servicemonitors", "ServiceMonitor"), ("prometheusrules", "PrometheusRule")] {
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+            "spec": {
+                "group": "monitoring.coreos.com", "scope": "Namespaced",
+                "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            },
+        });
+        stored(sandbox, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_verifies_the_certificate_where_its_secret_names_the_authority() {
+    let sandbox = empty().await;
+    knows_monitors(&sandbox).await;
+    let monitoring = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}});
+    stored(&sandbox, "/api/v1/namespaces", monitoring).await;
+    let certificate = include_str!("data/tls/tls.crt");
+    for (name, data) in [
+        ("from-kubectl", json!({"tls.crt": certificate})),
+        ("from-cert-manager", json!({"tls.crt": certificate, "ca.crt": include_str!("data/tls/ca.crt")})),
+    ] {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+        stored(&sandbox, "/api/v1/namespaces/monitoring/secrets", secret).await;
+    }
+    let monitor = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/servicemonitors/aegis";
+    let endpoint = async || read(&sandbox, monitor).await.unwrap()["spec"]["endpoints"][0].clone();
+
+    let Told { code, out, err } = told_by(&sandbox, &["install", "--with-monitoring"]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!((&endpoint().await["scheme"], &endpoint().await["tlsConfig"]), (&Value::Null, &Value::Null));
+
+    let Told { code, out, err } =
+        told_by(&sandbox, &["upgrade", "--with-monitoring", "--tls-secret", "from-kubectl"]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(err.contains("will not verify the certificate of secret/from-kubectl: it has no key ca.crt"), "{err}");
+    assert_eq!(endpoint().await["tlsConfig"], json!({"insecureSkipVerify": true}));
+
+    let words = ["upgrade", "--with-monitoring", "--tls-secret", "from-cert-manager"];
+    let Told { code, out, err } = told_by(&sandbox, &words).await;
+    assert!(code == 0 && !err.contains("will not verify"), "{out}{err}");
+    let ca = json!({"secret": {"name": "from-cert-manager", "key": "ca.crt"}});
+    assert_eq!(endpoint().await["scheme"], "https");
+    assert_eq!(endpoint().await["tlsConfig"], json!({"ca": ca, "serverName": "aegis.monitoring.svc"}));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_while_the_first_versions_controller_runs() {
     let sandbox = installed().await;

@@ -107,6 +107,24 @@ fn with_monitoring_it_is_the_plain_manifests_of_monitoring_too() {
 }
 
 #[test]
+fn what_serves_https_is_scraped_by_https_and_verified_by_what_the_values_say() {
+    let tls = r#"webhook={"tlsSecret":"aegis-tls"}"#;
+    let ca = json!({"secret": {"name": "aegis-tls", "key": "ca.crt"}});
+    let trusted = json!({"ca": ca, "serverName": "aegis.monitoring.svc"});
+    let own = format!("monitoring.endpoint={}", json!({"tlsConfig": trusted, "interval": "10s"}));
+    let on = "monitoring.enabled=true";
+    for (why, values, scheme, config) in [
+        ("plain", vec![on], Value::Null, Value::Null),
+        ("with a certificate", vec![on, tls], json!("https"), json!({"insecureSkipVerify": true})),
+        ("with its authority", vec![on, tls, &own], json!("https"), trusted.clone()),
+    ] {
+        let Some(found) = rendered("monitoring", &values) else { return };
+        let endpoint = &find(&found, "ServiceMonitor", "", "aegis")["spec"]["endpoints"][0];
+        assert_eq!((&endpoint["scheme"], &endpoint["tlsConfig"]), (&scheme, &config), "{why}");
+    }
+}
+
+#[test]
 fn in_another_namespace_bindings_name_that_one() {
     let Some(found) = rendered("ops", &[]) else { return };
     for name in ["aegis", "aegis-workflow"] {

@@ -13,6 +13,7 @@ use crate::dry_run::{DryRun, DryRunArg};
 use crate::failure::{Failure, Kind};
 use crate::install::bring::{self, Manner};
 use crate::install::receiver::Webhook;
+use crate::install::scrape::Trust;
 use crate::install::secrets::Secrets;
 use crate::install::shipped::{VERSION, Wanted};
 use crate::install::survey::{self, Found};
@@ -164,8 +165,14 @@ impl Bringing {
         if must_be_there && !found.is_installed() && !is_foreign {
             return Err(survey::not_installed(&cluster.namespace).into());
         }
-        let wanted = self.wanted(cluster, Some(&found));
+        let mut wanted = self.wanted(cluster, Some(&found));
         self.secrets().must_exist(&client, &cluster.namespace).await?;
+        if let Some(secret) = wanted.secrets.tls.as_ref().filter(|name| wanted.monitoring && !name.is_empty()) {
+            match Trust::of(&client, &cluster.namespace, secret).await? {
+                Ok(trust) => wanted.trust = Some(trust),
+                Err(why) => eprintln!("Prometheus will not verify the certificate of secret/{secret}: {why}"),
+            }
+        }
         let was = found.version().unwrap_or("unknown").to_owned();
         if found.is_installed() {
             eprintln!("Aegis is installed in {} (version {was}); this plugin carries {VERSION}", cluster.namespace);
@@ -205,6 +212,7 @@ impl Bringing {
             workflow_role: !self.without_workflow_role,
             policies: !self.without_policies,
             monitoring: self.with_monitoring,
+            trust: None,
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod objections;
 pub(crate) mod receiver;
 pub(crate) mod remove;
 pub(crate) mod rollout;
+pub(crate) mod scrape;
 pub(crate) mod secrets;
 pub(crate) mod shipped;
 pub(crate) mod survey;

@@ -1,5 +1,6 @@
 //! The Secrets that the controller's pods mount: the webhook's token, its certificate, and who is told of outcomes. An
-//! installation names them; what is in them is made by people, and never read here.
+//! installation names them; what is in them is made by people, and is not read here. (`scrape` looks into the
+//! certificate's where Prometheus is to verify it.)
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::scrape::{self, Trust};
 use super::secrets::Secrets;
 use crate::apply;
 use crate::failure::{Failure, Kind};
@@ -53,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) policies: bool,
     /// What a Prometheus Operator and a Grafana take.
     pub(crate) monitoring: bool,
+    /// What Prometheus verifies the certificate by, if one is served.
+    pub(crate) trust: Option<Trust>,
 }
 
 impl Wanted {
@@ -66,6 +69,7 @@ impl Wanted {
             workflow_role: true,
             policies: true,
             monitoring: true,
+            trust: None,
         }
     }
 
@@ -88,7 +92,7 @@ impl Wanted {
                 rest.extend(documents(text)?);
             }
             if self.secrets.encrypts() {
-                rest.iter_mut().for_each(scrape_https);
+                rest.iter_mut().for_each(|object| scrape_https(object, self.trust.as_ref()));
             }
             rest.push(dashboard());
         }
@@ -145,12 +149,12 @@ fn guard() -> Value {
     })
 }
 
-/// Prometheus reaches pods by their addresses, which no certificate names; what it reads there is no secret.
-fn scrape_https(object: &mut Value) {
+/// A ServiceMonitor for pods that serve HTTPS; other objects stay as they are.
+fn scrape_https(object: &mut Value, trust: Option<&Trust>) {
     for endpoint in object.pointer_mut("/spec/endpoints").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(fields) = endpoint.as_object_mut() {
             fields.insert("scheme".to_owned(), "https".into());
-            fields.insert("tlsConfig".to_owned(), json!({"insecureSkipVerify": true}));
+            fields.insert("tlsConfig".to_owned(), scrape::tls_config(trust));
         }
     }
 }
