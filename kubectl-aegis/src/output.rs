@@ -1,5 +1,6 @@
 //! How things are shown: colours only for a person at a terminal who wants them.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -18,9 +19,11 @@ pub(crate) const STRONG: Style = Style::new().bold();
 
 /// Whether standard output takes colours: it is a terminal, NO_COLOR is unset or empty and TERM is not dumb.
 pub(crate) fn coloured() -> bool {
-    io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    takes_colours(io::stdout().is_terminal(), std::env::var_os("NO_COLOR"), std::env::var_os("TERM"))
+}
+
+fn takes_colours(is_terminal: bool, no_color: Option<OsString>, term: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|term| term != "dumb")
 }
 
 /// The text in that style, or plain.
@@ -58,5 +61,24 @@ pub(crate) fn toned(text: &str, tone: Tone, coloured: bool) -> String {
         Tone::Busy => painted(text, BUSY, coloured),
         Tone::Bad => painted(text, BAD, coloured),
         Tone::Faint => painted(text, FAINT, coloured),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_a_terminal_whose_person_wants_them() {
+        let cases = [
+            ("a terminal", true, None, Some("xterm"), true),
+            ("a pipe", false, None, Some("xterm"), false),
+            ("nobody wants them", true, Some("1"), Some("xterm"), false),
+            ("an empty NO_COLOR says nothing", true, Some(""), None, true),
+            ("a terminal that has none", true, None, Some("dumb"), false),
+        ];
+        for (why, is_terminal, no_color, term, want) in cases {
+            assert_eq!(takes_colours(is_terminal, no_color.map(Into::into), term.map(Into::into)), want, "{why}");
+        }
     }
 }

@@ -96,15 +96,24 @@ async fn a_plan_is_made_with_the_settings_that_are_given() {
     assert!(code == 2 && told.contains("unknown key rule-namespace"), "{told}");
 }
 
-/// An API server that answers one request, whatever it asks for: its address, and a thread that returns the request.
+/// An API server that answers one request, whatever it asks for: its address, and a thread that returns the request. Asked
+/// for a way to another server it is that server too, and returns both requests.
 fn answers_once(code: u16, body: Value) -> (SocketAddr, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = std::thread::spawn(move || {
         let mut stream = BufReader::new(listener.accept().unwrap().0);
         let mut request = String::new();
-        while !request.ends_with("\r\n\r\n") {
-            assert_ne!(stream.read_line(&mut request).unwrap(), 0, "{request}");
+        let read_head = |stream: &mut BufReader<_>, request: &mut String| {
+            let begun = request.len();
+            while request.len() == begun || !request.ends_with("\r\n\r\n") {
+                assert_ne!(BufRead::read_line(stream, request).unwrap(), 0, "{request}");
+            }
+        };
+        read_head(&mut stream, &mut request);
+        if request.starts_with("CONNECT ") {
+            write!(stream.get_mut(), "HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            read_head(&mut stream, &mut request);
         }
         let length = request.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -170,5 +179,49 @@ fn what_the_webhook_says_is_told_from_what_the_api_server_says() {
         request.join().unwrap();
         assert_eq!(code, want, "{body}: {told}");
         assert!(told.contains(part), "{body}: no {part:?} in {told}");
+    }
+}
+
+#[test]
+fn logins_and_proxies_of_kubectls_kinds_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("log-in");
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "of-the-program"},
+    });
+    std::fs::write(&program, credential.to_string()).unwrap();
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+        "command": "cat", "args": [program.display().to_string()],
+    });
+    // It says that it ends in 2100.
+    let token = "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.x";
+    let oidc = json!({"name": "oidc", "config": {
+        "idp-issuer-url": "https://issuer.invalid", "client-id": "x", "id-token": token, "refresh-token": "y",
+    }});
+    let cases = [
+        ("a program logs in", json!({"exec": exec}), false, "authorization: bearer of-the-program\r\n".to_owned()),
+        (
+            "an issuer of OpenID's has",
+            json!({"auth-provider": oidc}),
+            false,
+            format!("authorization: bearer {token}\r\n"),
+        ),
+        ("by way of a proxy", json!({"token": "t"}), true, "connect api.invalid:80 http/1.1\r\n".to_owned()),
+        ("with one's own login", json!({"token": "t"}), true, "authorization: bearer t\r\n".to_owned()),
+    ];
+    for (why, user, by_proxy, part) in cases {
+        let stored = json!({"code": 200, "message": "", "results": [{"index": 0, "name": "a-1", "result": "stored"}]});
+        let (server, request) = answers_once(200, stored);
+        let mut config: Value = serde_json::from_str(&kubeconfig(server)).unwrap();
+        config["users"][0]["user"] = user;
+        if by_proxy {
+            let cluster = json!({"server": "http://api.invalid", "proxy-url": format!("http://{server}")});
+            config["clusters"][0]["cluster"] = cluster;
+        }
+        let (code, told) = aegis(&config.to_string(), &["alert", "send", "NodeDown", "--node", "n1"]);
+        assert_eq!(code, 0, "{why}: {told}");
+        let request = request.join().unwrap().to_ascii_lowercase();
+        assert!(request.contains(&part.to_ascii_lowercase()), "{why}: no {part:?} in {request}");
     }
 }

@@ -1,5 +1,5 @@
 //! Every example of the manuals, run as it stands there: docs/cli.md has all of them, and another test keeps that page
-//! equal to what --help prints.
+//! equal to what --help prints. And those of the pages that people read first, of which the Chinese ones show the same.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -40,14 +40,40 @@ const OTHERWISE: &[(&str, i32, &str)] = &[
     ("kubectl aegis sop run restart-pod", 5, "there is no such pod in that sandbox"),
 ];
 
+/// What the pages that people read first have for names of their own, and what it is in that sandbox. Nothing runs a
+/// Deployment there.
+const FILLED: &[(&str, &str)] = &[
+    ("NODE", "dev1"),
+    ("ALERT", "default-nodedown-4vwzmc2dq5ylk"),
+    ("kubectl aegis install --wait", "kubectl aegis install"),
+];
+
 #[test]
 fn every_example_of_the_manuals_runs() {
+    let page = std::fs::read_to_string(repository("docs/cli.md")).unwrap();
+    let run = run_all(&examples(&page));
+    assert!(run.is_none_or(|run| run > 20), "the page has examples: {run:?}");
+}
+
+#[test]
+fn every_line_of_the_plugins_on_the_first_pages_runs() {
+    for page in ["README.md", "docs/sops/README.md"] {
+        let text = std::fs::read_to_string(repository(page)).unwrap();
+        let ours = examples(&text).into_iter().filter(|line| line.starts_with("kubectl aegis "));
+        let filled = |line: String| FILLED.iter().fold(line, |line, (word, is)| line.replace(word, is));
+        let lines: Vec<String> = ours.map(filled).collect();
+        let run = run_all(&lines);
+        assert!(run.is_none_or(|run| run > 5), "{page} has examples: {run:?}");
+    }
+}
+
+/// Runs those lines in a sandbox of their own, and says how many. None without a shell.
+fn run_all(lines: &[String]) -> Option<usize> {
     if Command::new("sh").args(["-c", "true"]).status().is_err() {
         assert!(std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(), "sh is required here and was not found");
         eprintln!("skipped: no sh on the PATH");
-        return;
+        return None;
     }
-    let page = std::fs::read_to_string(repository("docs/cli.md")).unwrap();
     let sandbox = Sandbox::start();
     let folder = tempfile::tempdir().unwrap();
     for name in ["examples", "manifest"] {
@@ -57,7 +83,7 @@ fn every_example_of_the_manuals_runs() {
     programs(folder.path());
     let mut failures = Vec::new();
     let mut run = 0;
-    for line in &examples(&page) {
+    for line in lines {
         if NOT_RUN.iter().any(|(start, _)| line.starts_with(start)) {
             continue;
         }
@@ -72,7 +98,7 @@ fn every_example_of_the_manuals_runs() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    assert!(run > 20, "the page has examples: {run}");
+    Some(run)
 }
 
 /// Whether the command runs until it is interrupted.
