@@ -207,7 +207,7 @@ fn logins_and_proxies_of_kubectls_kinds_are_used() {
             false,
             format!("authorization: bearer {token}\r\n"),
         ),
-        ("by way of a proxy", json!({"token": "t"}), true, "connect api.invalid:80 http/1.1\r\n".to_owned()),
+        ("by way of a proxy", json!({"token": "t"}), true, "connect api.invalid:8001 http/1.1\r\n".to_owned()),
         ("with one's own login", json!({"token": "t"}), true, "authorization: bearer t\r\n".to_owned()),
     ];
     for (why, user, by_proxy, part) in cases {
@@ -216,7 +216,7 @@ fn logins_and_proxies_of_kubectls_kinds_are_used() {
         let mut config: Value = serde_json::from_str(&kubeconfig(server)).unwrap();
         config["users"][0]["user"] = user;
         if by_proxy {
-            let cluster = json!({"server": "http://api.invalid", "proxy-url": format!("http://{server}")});
+            let cluster = json!({"server": "http://api.invalid:8001", "proxy-url": format!("http://{server}")});
             config["clusters"][0]["cluster"] = cluster;
         }
         let (code, told) = aegis(&config.to_string(), &["alert", "send", "NodeDown", "--node", "n1"]);
