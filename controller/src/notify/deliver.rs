@@ -70,12 +70,12 @@ pub async fn send(client: &Client, receiver: &Receiver, mut body: Value, now: Ti
         text.extend_from_slice(&part);
     }
     text.truncate(LONGEST_ANSWER);
-    judged(&receiver.format, status, rest, &text)
-        .map_err(|failed| Failed { why: without_secrets(receiver, failed.why), ..failed })
+    judged(receiver, status, rest, &text)
 }
 
 /// What an answer means.
-fn judged(format: &Format, status: StatusCode, rest: Duration, body: &[u8]) -> Result<(), Failed> {
+fn judged(receiver: &Receiver, status: StatusCode, rest: Duration, body: &[u8]) -> Result<(), Failed> {
+    let format = &receiver.format;
     if status.is_redirection() {
         let why = format!("it answered {status}, and redirects are not followed: give the address itself");
         return Err(Failed { why, again: None });
@@ -83,7 +83,7 @@ fn judged(format: &Format, status: StatusCode, rest: Duration, body: &[u8]) -> R
     if !status.is_success() {
         let busy =
             status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
-        let why = format!("it answered {status}: {}", excerpt(&String::from_utf8_lossy(body)));
+        let why = format!("it answered {status}: {}", excerpt(receiver, &String::from_utf8_lossy(body)));
         return Err(Failed { why, again: busy.then_some(rest) });
     }
     // Robots of WeCom, which an own body may be for, answer as those of DingTalk do.
@@ -99,7 +99,7 @@ fn judged(format: &Format, status: StatusCode, rest: Duration, body: &[u8]) -> R
         Some(0) => Ok(()),
         None if matches!(format, Format::Own(_)) => Ok(()),
         Some(code) => {
-            let text = |name: &str| answer.as_ref()?.get(name)?.as_str().map(excerpt);
+            let text = |name: &str| answer.as_ref()?.get(name)?.as_str().map(|text| excerpt(receiver, text));
             let text = ["errmsg", "msg", "StatusMessage"].into_iter().find_map(text).unwrap_or_default();
             let why = format!("it answered {status} and refused with code {code}: {text}");
             Err(Failed { why, again: TRY_AGAIN.contains(&code).then_some(rest) })
@@ -141,21 +141,21 @@ fn said(receiver: &Receiver, error: reqwest::Error) -> String {
         text.push_str(&format!(": {next}"));
         cause = next.source();
     }
-    without_secrets(receiver, excerpt(&text))
+    excerpt(receiver, &text)
 }
 
-/// A receiver may answer with what it was sent.
-fn without_secrets(receiver: &Receiver, text: String) -> String {
+/// The beginning of a text, on one line; nothing of a text that quotes what is secret, since a receiver may answer with
+/// what it was sent. All of it is looked at: a beginning may end within a secret.
+fn excerpt(receiver: &Receiver, text: &str) -> String {
     let url = &receiver.url.0;
     let secret =
         [receiver.secret.as_ref(), receiver.token.as_ref()].into_iter().flatten().map(|hidden| hidden.0.as_str());
     let parts = url.path_segments().into_iter().flatten().chain(url.query()).chain(url.password());
     let values: Vec<String> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
     let mut all = parts.chain(secret).chain(values.iter().map(String::as_str)).filter(|part| part.len() >= 6);
-    if all.any(|part| text.contains(part)) { "(it quotes what is secret)".to_owned() } else { text }
-}
-
-fn excerpt(text: &str) -> String {
+    if all.any(|part| text.contains(part)) {
+        return "(it quotes what is secret)".to_owned();
+    }
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TOLD).collect();
     line.trim().to_owned()
 }
@@ -166,7 +166,20 @@ mod tests {
     use crate::notify::receivers::Hidden;
 
     fn answered(format: &Format, status: u16, body: &str) -> Result<(), Failed> {
-        judged(format, StatusCode::from_u16(status).unwrap(), Duration::from_secs(7), body.as_bytes())
+        let (receiver, status) = (receiver(format.clone()), StatusCode::from_u16(status).unwrap());
+        judged(&receiver, status, Duration::from_secs(7), body.as_bytes())
+    }
+
+    fn receiver(format: Format) -> Receiver {
+        Receiver {
+            name: "a".into(),
+            format,
+            url: Hidden("https://x/services/T123456/?access_token=abcdefgh".parse().unwrap()),
+            secret: Some(Hidden("SEC12345".into())),
+            token: None,
+            outcomes: Vec::new(),
+            authorities: None,
+        }
     }
 
     fn own() -> Format {
@@ -223,18 +236,14 @@ mod tests {
 
     #[test]
     fn what_a_receiver_quotes_of_its_address_is_not_told() {
-        let receiver = Receiver {
-            name: "a".into(),
-            format: Format::DingTalk,
-            url: Hidden("https://x/services/T123456/?access_token=abcdefgh".parse().unwrap()),
-            secret: Some(Hidden("SEC12345".into())),
-            token: None,
-            outcomes: Vec::new(),
-            authorities: None,
-        };
+        let robot = receiver(Format::DingTalk);
         for text in ["no such token abcdefgh", "/services/T123456/ is gone", "SEC12345 is wrong"] {
-            assert_eq!(without_secrets(&receiver, text.to_owned()), "(it quotes what is secret)");
+            assert_eq!(excerpt(&robot, text), "(it quotes what is secret)");
+            let cut = format!("{}{text}", " ".repeat(LONGEST_TOLD - text.len() + 3));
+            assert_eq!(excerpt(&robot, &cut), "(it quotes what is secret)", "nor the part of it that would be told");
         }
-        assert_eq!(without_secrets(&receiver, "sign not match".to_owned()), "sign not match");
+        assert_eq!(excerpt(&robot, "sign not match"), "sign not match");
+        let said = answered(&Format::Slack, 404, "no /services/T123456/").unwrap_err().why;
+        assert_eq!(said, "it answered 404 Not Found: (it quotes what is secret)", "what is no secret is told");
     }
 }
