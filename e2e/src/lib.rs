@@ -22,6 +22,7 @@ pub mod parts;
 pub mod person;
 pub mod procedure;
 pub mod proxy;
+pub mod receiver;
 mod report;
 pub mod run;
 pub mod scenarios;

@@ -9,6 +9,7 @@ use futures::{TryStreamExt as _, stream};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
+use tokio::process::Command;
 
 use crate::aegis::plugin;
 use crate::audit;
@@ -70,20 +71,30 @@ impl<'a> Lists<'a> {
         self.list(&["aegis", "get", "alerts"]).await
     }
 
+    /// The plugin itself, with these words; and what it said.
+    pub async fn of_the_plugin(&self, words: &[&str]) -> anyhow::Result<(Duration, String)> {
+        self.run(Command::new(plugin()?), words).await
+    }
+
     async fn list(&self, words: &[&str]) -> anyhow::Result<Listed> {
-        let mut command = self.cluster.kubectl_command();
-        command.args(words).args(["-n", &self.namespace]).env_clear().env("KUBECONFIG", &self.kubeconfig);
+        let words = [words, &["-n", &self.namespace]].concat();
+        let (took, table) = self.run(self.cluster.kubectl_command(), &words).await?;
+        let first = |row: &str| row.split_whitespace().next().unwrap_or_default().to_owned();
+        let mut names: Vec<String> = table.lines().skip(1).map(first).collect();
+        names.sort_unstable();
+        Ok(Listed { names, took })
+    }
+
+    /// Runs it as that somebody: from its start to its end, and what it said.
+    async fn run(&self, mut command: Command, words: &[&str]) -> anyhow::Result<(Duration, String)> {
+        command.args(words).env_clear().env("KUBECONFIG", &self.kubeconfig);
         command.env("HOME", &self.home).env("PATH", &self.path);
         let begun = Instant::now();
         let output = command.kill_on_drop(true).output().await?;
         let took = begun.elapsed();
         let told = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {words:?} failed: {}", told.trim());
-        let table = String::from_utf8_lossy(&output.stdout);
-        let first = |row: &str| row.split_whitespace().next().unwrap_or_default().to_owned();
-        let mut names: Vec<String> = table.lines().skip(1).map(first).collect();
-        names.sort_unstable();
-        Ok(Listed { names, took })
+        ensure!(output.status.success(), "{words:?} failed: {}", told.trim());
+        Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 
     /// How many requests the API server has answered this user since that moment, of which at least one must be there.

@@ -25,6 +25,7 @@ mod kill_9;
 mod krew;
 mod kubectl;
 mod namespace_terminating;
+mod notifications;
 mod plugin_install;
 mod roles;
 mod seed_loop;
@@ -60,7 +61,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in order.
-pub static ALL: [Scenario; 34] = [
+pub static ALL: [Scenario; 35] = [
     contract::SCENARIO,
     install::SCENARIO,
     chart::SCENARIO,
@@ -85,6 +86,7 @@ pub static ALL: [Scenario; 34] = [
     approval::SCENARIO,
     approval_counts::SCENARIO,
     undo::SCENARIO,
+    notifications::SCENARIO,
     guard_storm::SCENARIO,
     sops::SCENARIO,
     sops::ON_THE_NODE,
