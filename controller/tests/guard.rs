@@ -415,6 +415,32 @@ async fn a_cordon_that_a_person_sets_after_lifting_ours_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_takes_over_does_not_tell_all_who_wait_which_other_nodes_are_out_now() {
+    let cluster = guarded_on(&["dev1", "dev2", "dev3", "dev4", "dev5"]).await;
+    policy(&cluster, json!({"budgets": {"nodesOut": {"count": 1}}})).await;
+    cordon(&cluster, "dev1", true).await;
+    let controller = Controller::start(&cluster).await;
+    let send = async |controller: &Controller, node: &str| {
+        controller.send("/default/alert", objects::alert_on(node, "NodeHasEmergencyEvent", "Firing", node)).await;
+        held(&cluster, node, "TooManyNodesOut").await
+    };
+    let told = [send(&controller, "dev2").await, send(&controller, "dev3").await];
+    controller.stop().await;
+
+    cordon(&cluster, "dev4", true).await;
+    let controller = Controller::start(&cluster).await;
+    let new = send(&controller, "dev5").await;
+    assert!(new.contains("dev1, dev4 already are"), "what is new is told as it is: {new}");
+    let now = settled(&cluster, async || {
+        let told = async |node: &str| held(&cluster, node, "TooManyNodesOut").await;
+        [told("dev2").await, told("dev3").await]
+    })
+    .await;
+    assert_eq!(now, told, "so is what is held, in a minute");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_leader_left_taken_is_given_back_by_the_next() {
     let cluster = guarded().await;
     let claim = json!({"alert": "node/dev1", "uid": "expiry/u", "phase": "Firing", "attempt": 1, "rule": "m/r",

@@ -12,8 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::execute::Obstacle;
+use crate::backoff::chance;
 use crate::cache::Key;
 
 /// The first wait after an error; it doubles with each further one.
@@ -25,6 +27,10 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const REJECTED_RETRY: Duration = Duration::from_secs(600);
 /// A missing kind is watched for, and its alerts are woken when it is there; this is the safety net.
 const MISSING_RETRY: Duration = Duration::from_secs(300);
+
+/// For how long at least a verdict stands of which only the others in it have changed. Up to as much is added, so that
+/// what one storm held is not told anew in one moment.
+const RETOLD: Duration = Duration::from_secs(60);
 
 /// Everything remembered.
 #[derive(Debug, Default)]
@@ -44,6 +50,8 @@ struct Remembered {
     trouble: Option<Trouble>,
     failures: u32,
     doubt: Option<Doubt>,
+    /// When a verdict that is hardly another one may be written.
+    retold: Option<Instant>,
 }
 
 /// A status write whose answer was lost.
@@ -97,6 +105,7 @@ impl Memory {
         self.of(alert, |remembered| {
             remembered.trouble = None;
             remembered.failures = 0;
+            remembered.retold = None;
         });
     }
 
@@ -112,6 +121,22 @@ impl Memory {
         self.of(alert, |remembered| {
             let moved = |doubt: &mut Doubt| doubt.before.resource_version() != alert.resource_version();
             remembered.doubt.take_if(moved)
+        })
+    }
+
+    /// How long the alert's verdict is still to be left as it stands, when only the others in it have changed. `None`
+    /// once it may be written, after which the time begins anew.
+    pub fn retold_in(&self, alert: &AegisAlert) -> Option<Duration> {
+        self.of(alert, |remembered| {
+            let now = Instant::now();
+            let anew = now + RETOLD.mul_f64(1.0 + chance());
+            match remembered.retold {
+                Some(due) if due <= now => {
+                    remembered.retold = Some(anew);
+                    None
+                }
+                known => Some(*remembered.retold.insert(known.unwrap_or(anew)) - now),
+            }
         })
     }
 
@@ -177,7 +202,8 @@ impl Memory {
         let mut alerts = lock(&self.alerts);
         let mut remembered = alerts.remove(&key).filter(|known| known.uid == uid).unwrap_or_default();
         let result = work(&mut remembered);
-        if remembered.trouble.is_some() || remembered.doubt.is_some() || remembered.failures > 0 {
+        let Remembered { uid: _, trouble, failures, doubt, retold } = &remembered;
+        if trouble.is_some() || doubt.is_some() || *failures > 0 || retold.is_some() {
             alerts.insert(key, Remembered { uid, ..remembered });
         }
         result
@@ -270,6 +296,23 @@ mod tests {
         assert!(memory.settle(&alert("u", "1")).is_none());
         assert!(memory.settle(&alert("u", "2")).is_some());
         assert!(memory.settle(&alert("u", "3")).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_verdict_that_is_hardly_another_one_is_written_about_once_a_minute() {
+        let memory = Memory::default();
+        let mut written = 0;
+        for _ in 0..600 {
+            // As whoever looks at an alert does first.
+            memory.trouble(&alert("u", "1"));
+            match memory.retold_in(&alert("u", "1")) {
+                None => written += 1,
+                Some(left) => assert!(left <= RETOLD * 2),
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!((4..10).contains(&written), "{written} times in ten minutes");
+        assert!(memory.retold_in(&alert("another", "1")).is_some(), "nobody is told anew at the first look");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use aegis_engine::plan::{Decision, SeenAction, plan};
 use futures::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -127,6 +127,10 @@ fn until(clock: Clock, time: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(clock.now())).unwrap_or(Duration::ZERO).min(LONGEST_WAIT)
 }
 
+fn after(clock: Clock, wait: Duration) -> Timestamp {
+    clock.now().saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+}
+
 /// Brings one alert as far as it can be brought now. Run twice, the second run changes nothing.
 async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, Error> {
     let alert = lead.context.alerts.find(key);
@@ -161,12 +165,13 @@ async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, 
             _ => None,
         };
         let mut steps = plan.steps.into_iter();
-        let mut acted = false;
+        let (mut acted, mut retold) = (false, None);
         loop {
             match execute::carry_out(lead, &mut seen, &mut steps, turn, &mut acted).await? {
                 Progress::Tell(done) => match report::publish(lead, &mut seen, &done).await? {
                     Told::Written => acted = true,
                     Told::NotWorthIt => {}
+                    Told::Later(left) => retold = Some(after(lead.context.clock, left)),
                     Told::Changed => break,
                     Told::Gone => return Ok(Next::Gone),
                 },
@@ -191,7 +196,7 @@ async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, 
                 // What was done may make something else due: only a plan without steps is the last one.
                 Progress::Complete if acted => break,
                 Progress::Complete if still_holds => {
-                    return Ok(Next::At(plan.next_look.into_iter().chain(holds).min()));
+                    return Ok(Next::At([plan.next_look, holds, retold].into_iter().flatten().min()));
                 }
                 Progress::Complete => return Ok(Next::At(Some(lead.context.clock.now()))),
             }

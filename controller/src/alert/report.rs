@@ -2,15 +2,16 @@
 //! counts, metrics, Events, the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aegis_crds::AegisAlert;
-use aegis_crds::alert::{ActionStatus, AlertOpsStatus, AlertStatus};
-use aegis_engine::guard::Reason;
+use aegis_crds::alert::{ActionStatus, AlertOpsStatus, AlertStatus, VerdictStatus};
+use aegis_engine::guard::{Reason, differ_in_others_only};
 use aegis_engine::plan::{SeenAction, Snapshot};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::execute::Done;
@@ -26,6 +27,8 @@ pub enum Told {
     Written,
     /// It says nothing that people or programs need to read.
     NotWorthIt,
+    /// It says little that is new, and may be written in so long.
+    Later(Duration),
     /// The alert has changed since: decide again.
     Changed,
     /// The alert is gone.
@@ -43,6 +46,11 @@ pub async fn publish(lead: &Lead, seen: &mut Snapshot, done: &Done) -> Result<To
         return Ok(Told::NotWorthIt);
     }
     let before = seen.alert.clone();
+    if only_tells_of_others(&before, done.patch())
+        && let Some(left) = lead.memory.retold_in(&before)
+    {
+        return Ok(Told::Later(left));
+    }
     let (namespace, name) = (before.namespace().unwrap_or_default(), before.name_any());
     let api: Api<AegisAlert> = Api::namespaced(lead.context.client.clone(), &namespace);
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
@@ -87,15 +95,29 @@ pub fn settle_doubt(lead: &Lead, alert: &AegisAlert) {
 /// Whether a patch says nothing but when the next try is. An action that cannot be made is told once, not with every
 /// try: a burst of alerts must not turn an outage of the API server into a storm of writes.
 fn only_moves_the_next_try(patch: &Value) -> bool {
-    let only = |value: &Value, key: &str| {
-        let map = value.as_object().filter(|map| map.len() == 1)?;
-        map.get(key).cloned()
-    };
     patch
         .get("status")
         .and_then(|status| only(status, "verdict"))
-        .and_then(|verdict| only(&verdict, "nextTry"))
+        .and_then(|verdict| only(verdict, "nextTry"))
         .is_some()
+}
+
+/// Whether a patch says nothing but which other nodes are out. After every action that ends in a storm, and with every
+/// leader that takes over in one, that is so for all the alerts that wait.
+fn only_tells_of_others(before: &AegisAlert, patch: &Value) -> bool {
+    let new = patch.get("status").and_then(|status| only(status, "verdict")).and_then(Value::as_object);
+    let old = before.status.as_ref().and_then(|status| status.verdict.as_ref());
+    let (Some(new), Some(old)) = (new, old) else { return false };
+    let mut verdict = json!(old);
+    for (field, value) in new {
+        verdict[field] = value.clone();
+    }
+    serde_json::from_value(verdict).is_ok_and(|new: VerdictStatus| differ_in_others_only(old, &new))
+}
+
+/// The value of that key, if there is no other.
+fn only<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    value.as_object().filter(|map| map.len() == 1)?.get(key)
 }
 
 /// Whether the actions that the patch carries are those that stand in status, ends and all.
@@ -297,7 +319,6 @@ fn word(reason: Option<&str>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_patch_that_only_moves_the_next_try_is_not_written() {
@@ -312,6 +333,41 @@ mod tests {
         for (patch, want) in cases {
             assert_eq!(only_moves_the_next_try(&patch), want, "{patch}");
         }
+    }
+
+    #[test]
+    fn a_patch_that_only_tells_of_other_nodes_out_is_known() {
+        let out = |others: &str| format!("of the 9 nodes of pool default 3 may be out, and {others} already are");
+        let mut alert = AegisAlert::default();
+        let busy = json!([{"gate": "domain", "reason": "TooManyNodesOut", "message": out("n4")}]);
+        let verdict = json!({"reason": "TooManyNodesOut", "gate": "nodes out", "message": out("n1"), "others": busy});
+        alert.status = Some(serde_json::from_value(json!({"status": "Firing", "verdict": verdict})).unwrap());
+        let other = |field: &str, value: &str| {
+            let mut others = busy.clone();
+            others[0][field] = json!(value);
+            json!({"verdict": {"others": others}})
+        };
+        let cases = [
+            ("others are out now", json!({"verdict": {"message": out("n2 and 7 more")}}), true),
+            (
+                "and there is a time",
+                json!({"verdict": {"message": out("n2"), "nextTry": "2026-01-01T00:00:00Z"}}),
+                true,
+            ),
+            ("another gate says so", other("message", &out("n5")), true),
+            ("another gate says something else", other("reason", "Paused"), false),
+            ("no other gate says anything", json!({"verdict": {"others": null}}), false),
+            ("more may be out", json!({"verdict": {"message": out("n1").replace('3', "4")}}), false),
+            ("it is about something else", json!({"verdict": {"message": "paused by ann"}}), false),
+            ("it is held for something else", json!({"verdict": {"message": out("n2"), "reason": "Paused"}}), false),
+            ("it is held no longer", json!({"verdict": null}), false),
+            ("there is more to tell", json!({"verdict": {"message": out("n2")}, "count": 2}), false),
+        ];
+        for (why, status, want) in cases {
+            assert_eq!(only_tells_of_others(&alert, &json!({"status": status})), want, "{why}");
+        }
+        let patch = json!({"status": {"verdict": {"reason": "TooManyNodesOut", "message": out("n2")}}});
+        assert!(!only_tells_of_others(&AegisAlert::default(), &patch), "nothing was told before");
     }
 
     #[test]

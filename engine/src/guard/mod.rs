@@ -43,7 +43,7 @@ pub(crate) use policy::{in_range, length};
 pub use pools::{DEFAULT_POOL, DomainBudget, Pool};
 pub use request::{Place, Rank, Request, target};
 pub use retries::{Retries, RuleRetries};
-pub use standing::{Approvals, Guard, PolicyState, admit};
+pub use standing::{Approvals, Guard, PolicyState, admit, differ_in_others_only};
 pub use verdict::{Finding, Judgement, Reason, Refusal, Verdict};
 pub use windows::{WindowHold, Windows};
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_crds::AegisGuard;
+use aegis_crds::alert::{GateRefusal, VerdictStatus};
 use aegis_crds::names::GUARD_NAME;
 use aegis_crds::rule::OnCordoned;
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ use crate::duration;
 
 /// How many nodes are named in a verdict.
 const MOST_NAMED: usize = 3;
+/// What stands in a verdict between how many nodes may be out and which others are.
+const AND_OTHERS: &str = " may be out, and ";
 
 /// Everything that the gates know beyond one alert.
 #[derive(Clone, Debug)]
@@ -333,8 +336,7 @@ fn room_in_pool(request: &Request, guard: &Guard, _: Timestamp) -> Verdict {
     if out.nodes.len() <= limit {
         return Verdict::Clear;
     }
-    let message =
-        format!("of the {} nodes of pool {} {limit} may be out, and {}", out.total, node.pool, others(&out, name));
+    let message = format!("of the {} nodes of pool {} {limit}{AND_OTHERS}{}", out.total, node.pool, others(&out, name));
     refuse(Reason::TooManyNodesOut, message)
 }
 
@@ -350,8 +352,29 @@ fn room_in_domain(request: &Request, guard: &Guard, _: Timestamp) -> Verdict {
     }
     let value = node.domain.as_deref().unwrap_or_default();
     let message =
-        format!("of the nodes with {}={value} {} may be out, and {}", domain.label, domain.count, others(&out, name));
+        format!("of the nodes with {}={value} {}{AND_OTHERS}{}", domain.label, domain.count, others(&out, name));
     refuse(Reason::TooManyNodesOut, message)
+}
+
+/// Whether two verdicts on an alert differ at most in which other nodes are out, and how many, and in when the next try
+/// is: in a storm that is another one at every look, and tells nobody anything that is worth a write at once.
+pub fn differ_in_others_only(one: &VerdictStatus, other: &VerdictStatus) -> bool {
+    let VerdictStatus { reason, message, next_try: _, gate, others, plan } = one;
+    let refusals = |one: &GateRefusal, other: &GateRefusal| {
+        let GateRefusal { gate, reason, message } = one;
+        (gate, reason) == (&other.gate, &other.reason) && same_but_for_others(message, &other.message)
+    };
+    (reason, gate, plan) == (&other.reason, &other.gate, &other.plan)
+        && same_but_for_others(message, &other.message)
+        && others.len() == other.others.len()
+        && others.iter().zip(&other.others).all(|(one, other)| refusals(one, other))
+}
+
+fn same_but_for_others(one: &str, other: &str) -> bool {
+    match (one.split_once(AND_OTHERS), other.split_once(AND_OTHERS)) {
+        (Some((limits, _)), Some((other, _))) => limits == other,
+        _ => one == other,
+    }
 }
 
 /// Which others are out, a few by name.
