@@ -9,18 +9,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{AsyncBufReadExt, StreamExt};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ListMeta, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use super::items::Items;
 use super::key::Key;
 use super::objects::{Kept, Objects, number, version_of};
 use super::wire::Wire;
@@ -72,11 +71,11 @@ impl Default for Options {
     }
 }
 
-const PAGE: u32 = 500;
-/// How many objects of a page are taken in in one go.
+/// How many objects of a list are taken in in one go.
 const AT_ONCE: usize = 32;
 /// How often what has not changed is packed.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How long the next part of a list may take to come.
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
 /// A server that was asked to end a watch is waited for so much longer, as a part of the watch's length.
 const WATCH_GRACE: u32 = 6;
@@ -104,7 +103,6 @@ impl<K: Kept> Objects<K> {
                 metrics: metrics.clone(),
                 unreadable: HashMap::new(),
                 counted: 0,
-                page: Some(PAGE),
             };
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(feed.run()).await });
@@ -131,16 +129,6 @@ struct Feed<K, W> {
     unreadable: HashMap<Key, String>,
     /// How many of them are in the metrics.
     counted: i64,
-    page: Option<u32>,
-}
-
-/// A page of a list, its objects as they stand there.
-#[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(default)]
-    metadata: ListMeta,
-    #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
 }
 
 /// What an event says of its object before the rest of it is read.
@@ -161,13 +149,12 @@ struct Place<'a> {
     resource_version: Cow<'a, str>,
 }
 
-/// The text of a page, in time.
-type Answer = Result<kube::Result<String>, Elapsed>;
-
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("could not list: {0}")]
     List(#[source] kube::Error),
+    #[error("the list broke off: {0}")]
+    Broken(#[source] std::io::Error),
     #[error("the list came without a version")]
     NoVersion,
     #[error("could not watch: {0}")]
@@ -249,81 +236,88 @@ impl<K: Kept, W: Wire<Object = K>> Feed<K, W> {
     async fn list(&mut self) -> Result<String, Trouble> {
         let Some(rounds) = self.cache.shared.rounds.get(self.source) else { return Err(Trouble::NoVersion) };
         let mut asked = rounds.asked.subscribe();
-        let mut round = *asked.borrow_and_update();
+        loop {
+            let round = *asked.borrow_and_update();
+            let listed = tokio::select! {
+                biased;
+                // What is under way began too early to count. So it is when a controller starts, and leads as soon as it
+                // has begun to list.
+                Ok(()) = asked.changed() => continue,
+                listed = self.take_list() => listed,
+            };
+            match listed {
+                Ok((version, named)) => {
+                    if self.cache.is_behind(self.source, number(Some(&version))) {
+                        continue;
+                    }
+                    self.unreadable.retain(|key, _| named.contains(key));
+                    self.cache.list_ended(self.source, number(Some(&version)), &named);
+                    self.tell_done(round);
+                    return Ok(version);
+                }
+                Err(trouble) => {
+                    // By its code: a kind that is not installed is answered in plain text, without a reason.
+                    if matches!(&trouble, Trouble::List(kube::Error::Api(status)) if status.code == 404) {
+                        self.kind_is_missing(round);
+                    }
+                    return Err(trouble);
+                }
+            }
+        }
+    }
+
+    /// Takes in everything that the server lists, and says at which version it was and what there was.
+    ///
+    /// All in one: the API server has its newest state at hand, but reads what follows a page from its store, which takes
+    /// several times as long. What comes is taken in while the rest is on its way.
+    async fn take_list(&mut self) -> Result<(String, HashSet<Key>), Trouble> {
         let mut named = HashSet::new();
         let mut parameters = ListParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
-            limit: self.page,
-            ..Default::default()
+            ..ListParams::default()
         };
-        let mut first = true;
-        let mut answer = self.ask(&parameters)?;
-        let version = loop {
-            let text = match answer.await.map_err(|_| Trouble::Silence)?.map_err(|_| Trouble::Silence)? {
-                Ok(text) => text,
-                // By its code: a kind that is not installed is answered in plain text, without a reason.
-                Err(kube::Error::Api(status)) if status.code == 404 => {
-                    self.kind_is_missing(round);
-                    return Err(Trouble::List(kube::Error::Api(status)));
-                }
-                Err(error) => {
-                    if matches!(&error, kube::Error::Api(status) if status.code == 410) {
-                        // The list grew old between two pages: take it in one piece next time.
-                        self.page = None;
-                    }
-                    return Err(Trouble::List(error));
-                }
-            };
-            let page: Page<'_> = serde_json::from_str(&text).map_err(unreadable)?;
-            let version = page.metadata.resource_version.filter(|version| !version.is_empty());
-            let version = version.ok_or(Trouble::NoVersion)?;
-            if std::mem::take(&mut first) {
-                self.cache.list_begins(self.source, number(Some(&version)));
+        loop {
+            let ListMeta { resource_version, continue_, .. } = self.take_answer(&parameters, &mut named).await?;
+            let version = resource_version.filter(|version| !version.is_empty()).ok_or(Trouble::NoVersion)?;
+            parameters.continue_token = continue_.filter(|token| !token.is_empty());
+            // A server may answer in parts though nobody asked for that.
+            if parameters.continue_token.is_none() {
+                return Ok((version, named));
             }
-            let more = page.metadata.continue_.filter(|token| !token.is_empty());
-            let is_last = more.is_none();
-            // The rest would be listed twice: what is asked for now began too early to count. So it is when a controller
-            // starts, and leads as soon as it has begun to list.
-            let again = !is_last && asked.has_changed().unwrap_or(false);
-            if again {
-                round = *asked.borrow_and_update();
-            }
-            parameters.continue_token = more.filter(|_| !again);
-            // The server works on the next page while this one is taken in.
-            let next = if is_last { None } else { Some(self.ask(&parameters)?) };
-            for (number, text) in page.items.into_iter().flatten().enumerate() {
-                let object = W::read(text.get()).map_err(unreadable)?;
-                named.insert(Key::of(&object));
-                self.apply(object, Objects::listed);
-                if number % AT_ONCE == 0 {
-                    tokio::task::yield_now().await;
-                }
-            }
-            let Some(next) = next else { break version };
-            answer = next;
-            if again {
-                named.clear();
-                first = true;
-            }
-        };
-        self.page = Some(PAGE);
-        self.unreadable.retain(|key, _| named.contains(key));
-        self.cache.list_ended(self.source, number(Some(&version)), &named);
-        self.tell_done(round);
-        Ok(version)
+        }
     }
 
-    /// Asks for a page.
-    fn ask(&self, parameters: &ListParams) -> Result<AbortOnDropHandle<Answer>, Trouble> {
+    async fn take_answer(&mut self, parameters: &ListParams, named: &mut HashSet<Key>) -> Result<ListMeta, Trouble> {
         let kind = Request::new(self.api.resource_url());
-        let request = W::page(&kind, parameters).map_err(|error| Trouble::List(kube::Error::BuildRequest(error)));
+        let request = W::list(&kind, parameters).map_err(|error| Trouble::List(kube::Error::BuildRequest(error)));
         let mut request = request?;
         // As the library notes what it is about to do.
         request.extensions_mut().insert("list");
         let client = self.api.clone().into_client();
-        let answer = async move { client.request_text(request).await };
-        Ok(AbortOnDropHandle::new(tokio::spawn(timeout(LIST_DEADLINE, answer))))
+        let answer = timeout(LIST_DEADLINE, client.request_stream(request)).await;
+        let mut answer = std::pin::pin!(answer.map_err(|_| Trouble::Silence)?.map_err(Trouble::List)?);
+        let (mut items, mut taken) = (Items::default(), 0);
+        loop {
+            let part = timeout(LIST_DEADLINE, answer.fill_buf()).await;
+            let part = part.map_err(|_| Trouble::Silence)?.map_err(Trouble::Broken)?;
+            let length = part.len();
+            if length == 0 {
+                return items.end().map_err(unreadable);
+            }
+            let mut objects = Vec::new();
+            items.take(part, |text| objects.push(read::<W>(text)));
+            answer.consume_unpin(length);
+            for object in objects {
+                let object = object.map_err(unreadable)?;
+                named.insert(Key::of(&object));
+                self.apply(object, Objects::listed);
+                taken += 1;
+                if taken % AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
     }
 
     /// Nobody has installed the kind yet: there are no objects of it, and that is all there is to know.
@@ -456,6 +450,11 @@ fn head(text: &RawValue) -> Result<Head<'_>, Trouble> {
 
 fn garbled(error: serde_json::Error) -> Trouble {
     Trouble::Watch(kube::Error::SerdeError(error))
+}
+
+fn read<W: Wire>(text: &[u8]) -> Result<W, serde_json::Error> {
+    let text = std::str::from_utf8(text).map_err(serde::de::Error::custom)?;
+    W::read(text)
 }
 
 fn unreadable(error: serde_json::Error) -> Trouble {

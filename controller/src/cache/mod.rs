@@ -8,6 +8,7 @@ mod books;
 mod changes;
 mod feed;
 mod index;
+mod items;
 mod key;
 mod objects;
 mod packed;

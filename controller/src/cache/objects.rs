@@ -328,15 +328,17 @@ impl<K: Kept> Objects<K> {
 
 /// What a feed does.
 impl<K: Kept> Objects<K> {
-    /// A list at `version` begins. A version lower than one seen before means that the API server was put back to an
-    /// earlier state; nothing held is worth anything then.
-    pub(super) fn list_begins(&self, source: usize, version: u64) {
+    /// Whether a list at `version` is older than what was seen before: the API server was put back to an earlier state.
+    /// Nothing held is worth anything then, and is forgotten; it has to be listed again.
+    #[must_use]
+    pub(super) fn is_behind(&self, source: usize, version: u64) -> bool {
         let mut store = self.write();
         let seen = store.scopes.get(source).map_or(0, |scope| scope.seen);
         if version < seen {
             store.retain(source, |_, _| false);
             store.see(source, version);
         }
+        version < seen
     }
 
     /// An object came with a list: it may be one of very many, and is packed at once.

@@ -15,8 +15,8 @@ pub trait Wire: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'sta
     /// What the cache holds of it.
     type Object;
 
-    /// What asks for a page of a list.
-    fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error>;
+    /// What asks for a list.
+    fn list(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error>;
 
     /// What asks for a watch of what changes after that version.
     fn watch(kind: &Request, parameters: &WatchParams, version: &str)
@@ -35,7 +35,7 @@ where
 {
     type Object = K;
 
-    fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
+    fn list(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
         kind.list(parameters)
     }
 
@@ -63,7 +63,7 @@ where
 {
     type Object = Self;
 
-    fn page(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
+    fn list(kind: &Request, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, request::Error> {
         kind.list_metadata(parameters)
     }
 
