@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use serde_json::Value;
 use tracing::{info, warn};
 
+use super::report::actions as told;
 use super::turns::Turn;
 use super::{actions, gather};
 use crate::cache::Key;
@@ -148,10 +149,20 @@ pub async fn carry_out(
                 }
             }
             Step::Adopt(request) => {
+                // Another leader may have told of its end and given its place back, and only the book show it so far.
+                match gather::fresh(lead, &seen.alert).await.map_err(Error::Look)? {
+                    Some(fresh) if told(&fresh) == told(&seen.alert) => {}
+                    Some(fresh) => {
+                        seen.alert = Arc::new(fresh);
+                        return Ok(Progress::Replan);
+                    }
+                    None => return Ok(Progress::Deleted),
+                }
                 turn.end();
                 if let Err(Turned::Failed(failure)) = lead.desk.adopt(&request).await {
                     return Err(Error::Book(failure));
                 }
+                info!(alert = %request.alert, "took a place for the action on {} that is there already", request.target);
                 seen.guard = lead.view.guard();
                 *acted = true;
             }

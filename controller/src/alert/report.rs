@@ -155,7 +155,8 @@ fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
     }
 }
 
-fn actions(alert: &AegisAlert) -> &[ActionStatus] {
+/// The actions that stand in its status.
+pub(super) fn actions(alert: &AegisAlert) -> &[ActionStatus] {
     alert.status.as_ref().map(|status| status.actions.as_slice()).unwrap_or_default()
 }
 

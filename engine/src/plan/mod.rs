@@ -150,7 +150,8 @@ pub enum Step {
     /// Take the place in the book that the next steps act under. If it is not to be had, plan again with the book as it
     /// is; if others come first, with [`Snapshot::others_first`].
     Claim(Box<Request>),
-    /// Take the place of an action that is there already.
+    /// Take the place of an action that is there already, if the alert's status in the API server names the same actions
+    /// as here; plan again if not.
     Adopt(Box<Request>),
     /// Read from the API server that all is as the plan took it to be; plan again if not.
     LastLook(LastLook),

@@ -3,6 +3,7 @@
 use aegis_engine::duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use kubectl_aegis::view::field::one_line;
 use serde_json::Value;
 
 use super::pause;
@@ -130,10 +131,6 @@ fn list<'a>(guard: &'a Value, path: &str) -> &'a [Value] {
 /// A value as a cell of a table: one line.
 fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), one_line)
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A heading and a table as kubectl draws them.

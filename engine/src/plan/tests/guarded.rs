@@ -145,6 +145,23 @@ fn an_action_that_a_leader_does_not_see_yet_keeps_its_place() {
     world.come_to_rest();
 }
 
+#[test]
+fn an_action_that_is_over_is_not_taken_for_one_without_a_place() {
+    let mut world = World::new(false);
+    let work = |leader| Event::Work { leader, alert: 3, requests: ENOUGH, loses: false };
+    let refresh = |leader| Event::Refresh { leader, workflows: true };
+    world.happens(work(0));
+    world.happens(Event::Argo(0, "Running", false));
+    for event in [refresh(0), work(0), refresh(1), Event::Argo(0, "Succeeded", false), refresh(0), work(0)] {
+        world.happens(event);
+    }
+    assert_eq!(world.places(), 0);
+    world.leaders[1].view.guard = Arc::clone(&world.truth.guard);
+    world.happens(work(1));
+    assert_eq!(world.places(), 0, "of all that happened the other leader knows that there is no place any more");
+    world.come_to_rest();
+}
+
 fn node(number: usize) -> String {
     format!("n{number}")
 }

@@ -114,6 +114,13 @@ impl World {
                 }
             },
             Step::Adopt(request) => {
+                let actions = |alert: &AegisAlert| alert.status.clone().map(|status| status.actions);
+                let known = actions(&seen.alert);
+                self.saw_alert(leader, number, seen);
+                if actions(&seen.alert) != known {
+                    return Ok(false);
+                }
+                self.check_adopted(&request.place);
                 self.desk(leader, &Ask::Adopt(request))?;
                 seen.guard = Arc::new(self.guard(leader));
             }

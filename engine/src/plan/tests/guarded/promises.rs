@@ -24,6 +24,13 @@ impl World {
         }
     }
 
+    /// A place that is about to be taken whatever the gates say: it must be that of an action that lost it, and here
+    /// none does.
+    pub(super) fn check_adopted(&self, place: &Place) {
+        let book = Book::of(self.truth.guard.status.as_ref());
+        assert!(book.find(place).is_some(), "{place:?} lost its place");
+    }
+
     /// A place that was taken just now, by what stood in the AegisGuard in that very moment.
     pub(super) fn check_place(&self, leader: usize, book: &Book, claim: &Claim) {
         let spec = &self.truth.guard.spec;
