@@ -11,7 +11,6 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use serde_json::Value;
 use tracing::{info, warn};
 
-use super::report::actions as told;
 use super::turns::Turn;
 use super::{actions, gather};
 use crate::cache::Key;
@@ -139,7 +138,10 @@ pub async fn carry_out(
             Step::Claim(request) => {
                 turn.end();
                 match lead.desk.claim(&request).await {
-                    Ok(()) => taken = Some(request.place),
+                    Ok(()) => {
+                        taken = Some(request.place);
+                        seen.guard = lead.view.guard();
+                    }
                     Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
                     Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
                         seen.guard = lead.view.guard();
@@ -149,18 +151,18 @@ pub async fn carry_out(
                 }
             }
             Step::Adopt(request) => {
-                // Another leader may have told of its end and given its place back, and only the book show it so far.
-                match gather::fresh(lead, &seen.alert).await.map_err(Error::Look)? {
-                    Some(fresh) if told(&fresh) == told(&seen.alert) => {}
-                    Some(fresh) => {
-                        seen.alert = Arc::new(fresh);
+                turn.end();
+                match lead.desk.adopt(&request).await {
+                    Ok(()) => {}
+                    Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
+                    Err(Turned::Refused | Turned::OthersFirst) => {
+                        let Some(alert) = lead.context.alerts.find(&Key::of(&*seen.alert)) else {
+                            return Ok(Progress::Deleted);
+                        };
+                        seen.alert = alert;
+                        seen.guard = lead.view.guard();
                         return Ok(Progress::Replan);
                     }
-                    None => return Ok(Progress::Deleted),
-                }
-                turn.end();
-                if let Err(Turned::Failed(failure)) = lead.desk.adopt(&request).await {
-                    return Err(Error::Book(failure));
                 }
                 info!(alert = %request.alert, "took a place for the action on {} that is there already", request.target);
                 seen.guard = lead.view.guard();

@@ -155,8 +155,7 @@ fn tell_changes(lead: &Lead, before: &AegisAlert, after: &AegisAlert) {
     }
 }
 
-/// The actions that stand in its status.
-pub(super) fn actions(alert: &AegisAlert) -> &[ActionStatus] {
+fn actions(alert: &AegisAlert) -> &[ActionStatus] {
     alert.status.as_ref().map(|status| status.actions.as_slice()).unwrap_or_default()
 }
 

@@ -11,6 +11,7 @@ use aegis_crds::guard::Claim;
 use aegis_crds::names::{GUARD_NAME, PAUSE_ANNOTATION};
 use aegis_engine::guard::changes::Picture;
 use aegis_engine::guard::{Answer, Book, Ended, Guard, Line, Place, Reason, Request, Round};
+use aegis_engine::plan::keeps_no_place;
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use super::View;
 use super::last_look::read_node;
+use crate::alert::fresh;
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
 use crate::queue::{Lane, Queue};
@@ -130,7 +132,7 @@ impl Desk {
         self.ask(What::Claim(request.clone())).await
     }
 
-    /// Takes the place of an action that is there already, whatever the gates say.
+    /// Takes the place of an action that is there already, whatever the gates say; refuses if it is over by now.
     pub async fn adopt(&self, request: &Request) -> Result<(), Turned> {
         self.ask(What::Adopt(request.clone())).await
     }
@@ -257,6 +259,7 @@ impl Desk {
         }
         let mut outcome = Err(Failure::NotLeading);
         let mut freed: Vec<Key> = Vec::new();
+        let mut over = BTreeSet::new();
         for _ in 0..TRIES {
             let object = lead.view.guard_object();
             if let Err(failure) = self.catch_up(lead, &lead.view.guard_of(object.clone())).await {
@@ -264,8 +267,15 @@ impl Desk {
                 break;
             }
             let guard = lead.view.guard_of(object.clone());
+            over = match over_by_now(lead, &guard, &asks).await {
+                Ok(over) => over,
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
+            };
             let joined = self.line(|line| line.joined());
-            let round = self.plan(&guard, &asks, &claims, lead);
+            let round = self.plan(&guard, &asks, &claims, &over, lead);
             match write(lead, object.as_deref(), &guard, &round).await {
                 Ok(()) => {
                     let given_back = asks.iter().filter_map(Ask::gives_back);
@@ -309,6 +319,7 @@ impl Desk {
                     Some(Answer::OthersFirst) => Err(Turned::OthersFirst),
                     Some(Answer::Refused) | None => Err(Turned::Refused),
                 },
+                (Ok(_), What::Adopt(request)) if over.contains(&request.place) => Err(Turned::Refused),
                 (Ok(_), What::Adopt(_) | What::GiveBack { .. }) => Ok(()),
             };
             // Whoever asked may have been stopped.
@@ -356,15 +367,15 @@ impl Desk {
     }
 
     /// What the book should be once all who ask are served.
-    fn plan(&self, guard: &Guard, asks: &[Ask], claims: &[Request], lead: &Lead) -> Round<Key> {
+    fn plan(&self, guard: &Guard, asks: &[Ask], claims: &[Request], over: &BTreeSet<Place>, lead: &Lead) -> Round<Key> {
         let now = lead.context.clock.now();
         let policy = guard.policy.or_default();
         let mut book = Book::clone(&guard.book);
         for ask in asks {
             match &ask.what {
                 What::GiveBack { place, ended, cooldown } => book = book.without(place, *ended, *cooldown, now),
-                What::Adopt(request) => book = book.with(request, &policy, now),
-                What::Claim(_) => {}
+                What::Adopt(request) if !over.contains(&request.place) => book = book.with(request, &policy, now),
+                What::Adopt(_) | What::Claim(_) => {}
             }
         }
         let resumed = guard.breaker_resumed();
@@ -374,6 +385,29 @@ impl Desk {
         round.book = round.book.with_breaker(&policy, resumed, round.too_many, now);
         round
     }
+}
+
+/// The actions that were to be given the place which they lack, and are over: another leader told it and gave the place
+/// back, and of that our watches show only the book so far. Asked after the book was read: who gives a place back later
+/// changes the AegisGuard.
+async fn over_by_now(lead: &Lead, guard: &Guard, asks: &[Ask]) -> Result<BTreeSet<Place>, Failure> {
+    let namespace = &lead.context.settings.alert.publish_namespace;
+    let mut over = BTreeSet::new();
+    for ask in asks {
+        let What::Adopt(Request { place, alert, .. }) = &ask.what else { continue };
+        if guard.book.find(place).is_some() {
+            continue;
+        }
+        let known = lead.context.alerts.get(namespace, alert).filter(|known| known.uid().as_ref() == Some(&place.uid));
+        let alert = match known {
+            Some(known) => fresh(lead, &known).await?,
+            None => None,
+        };
+        if alert.is_none_or(|alert| keeps_no_place(&alert, place)) {
+            over.insert(place.clone());
+        }
+    }
+    Ok(over)
 }
 
 /// How long after the beginning of a round that took so long the next one may begin.

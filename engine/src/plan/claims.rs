@@ -1,5 +1,6 @@
 //! Places in the book: taken right before an action is made, given back once its outcome stands.
 
+use aegis_crds::AegisAlert;
 use aegis_crds::alert::{AlertOpsStatus, AlertStatus, VerificationStatus};
 use aegis_crds::guard::Claim;
 use aegis_crds::names::CORDON_FOR_ANNOTATION;
@@ -164,6 +165,15 @@ fn adopted(seen: &Snapshot, entry: &Entry<'_>) -> Option<Box<Request>> {
     let request =
         request(seen, record.phase, record.attempt, seen.rules.get(&rule).map(AsRef::as_ref).ok_or(rule), template);
     seen.guard.book.find(&request.place).is_none().then(|| Box::new(request))
+}
+
+/// Whether the end of the action of that place stands in the alert's status, and nothing keeps its place any more: who
+/// wrote it there gave the place back.
+pub fn keeps_no_place(alert: &AegisAlert, place: &Place) -> bool {
+    let actions = alert.status.as_ref().map(|status| status.actions.as_slice()).unwrap_or_default();
+    let mut of_place =
+        actions.iter().filter(|action| !action.check && (action.phase, action.attempt) == (place.phase, place.attempt));
+    of_place.any(|action| action.completion_time.is_some() && action.verification != Some(VerificationStatus::Waiting))
 }
 
 fn give_back(seen: &Snapshot, ledger: &Ledger<'_>, claim: &Claim, now: Timestamp) -> Option<GiveBack> {

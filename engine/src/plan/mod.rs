@@ -36,7 +36,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use action::{ActionKind, Identity, STOPPED_ANNOTATION, SeenAction};
-pub use claims::known_from;
+pub use claims::{keeps_no_place, known_from};
 pub use explain::{Explanation, explain};
 pub use ledger::may_have_legacy_action;
 pub use remedy::{Remedy, parameters};
@@ -150,8 +150,8 @@ pub enum Step {
     /// Take the place in the book that the next steps act under. If it is not to be had, plan again with the book as it
     /// is; if others come first, with [`Snapshot::others_first`].
     Claim(Box<Request>),
-    /// Take the place of an action that is there already, if the alert's status in the API server names the same actions
-    /// as here; plan again if not.
+    /// Take the place of an action that is there already; but not if [`keeps_no_place`] says that it is over, of the alert
+    /// read from the API server after the book was. Plan again then.
     Adopt(Box<Request>),
     /// Read from the API server that all is as the plan took it to be; plan again if not.
     LastLook(LastLook),

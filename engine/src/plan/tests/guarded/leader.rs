@@ -106,7 +106,10 @@ impl World {
                 return Ok(same);
             }
             Step::Claim(request) => match self.desk(leader, &Ask::Claim(request))? {
-                Some(Answer::Taken) => held.taken = Some(request.place.clone()),
+                Some(Answer::Taken) => {
+                    held.taken = Some(request.place.clone());
+                    seen.guard = Arc::new(self.guard(leader));
+                }
                 answer => {
                     seen.guard = Arc::new(self.guard(leader));
                     seen.others_first = answer == Some(Answer::OthersFirst);
@@ -114,10 +117,10 @@ impl World {
                 }
             },
             Step::Adopt(request) => {
-                let actions = |alert: &AegisAlert| alert.status.clone().map(|status| status.actions);
-                let known = actions(&seen.alert);
+                self.leaders[leader].view.guard = Arc::clone(&self.truth.guard);
+                seen.guard = Arc::new(self.guard(leader));
                 self.saw_alert(leader, number, seen);
-                if actions(&seen.alert) != known {
+                if keeps_no_place(&seen.alert, &request.place) {
                     return Ok(false);
                 }
                 self.check_adopted(&request.place);
