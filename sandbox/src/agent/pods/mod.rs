@@ -45,7 +45,9 @@ pub(super) struct PodOptions {
     /// How long a container runs that is not executed and has no scene that says so.
     pub(super) run_time: Duration,
     pub(super) longest_backoff: Duration,
+    #[cfg_attr(not(unix), allow(dead_code, reason = "containers are executed on Unix alone"))]
     pub(super) execution_timeout: Duration,
+    #[cfg_attr(not(unix), allow(dead_code, reason = "containers are executed on Unix alone"))]
     pub(super) output_limit: usize,
 }
 

@@ -61,6 +61,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Of a container that could not be started.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "containers are executed on Unix alone"))]
     pub(super) fn not_started(message: String) -> Self {
         Self { code: 128, reason: "StartError".to_owned(), message, result: String::new() }
     }
