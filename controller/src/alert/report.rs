@@ -109,8 +109,8 @@ fn only_tells_of_others(before: &AegisAlert, patch: &Value) -> bool {
     let old = before.status.as_ref().and_then(|status| status.verdict.as_ref());
     let (Some(new), Some(old)) = (new, old) else { return false };
     let mut verdict = json!(old);
-    for (field, value) in new {
-        verdict[field] = value.clone();
+    if let Some(fields) = verdict.as_object_mut() {
+        fields.extend(new.clone());
     }
     serde_json::from_value(verdict).is_ok_and(|new: VerdictStatus| differ_in_others_only(old, &new))
 }
