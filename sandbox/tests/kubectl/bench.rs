@@ -100,10 +100,10 @@ impl Bench {
         (child, lines)
     }
 
-    /// Waits until kubectl watches pods.
-    pub(crate) async fn watched(&self) {
+    /// Waits until kubectl watches pods; or until it does no more, which the server hears a moment after it has ended.
+    pub(crate) async fn watches(&self, yes: bool) {
         let watches = Match::any().component("kubectl").resource("pods");
-        while self.sandbox.faults().open_watches(&watches) == 0 {
+        while (self.sandbox.faults().open_watches(&watches) > 0) != yes {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -340,14 +340,15 @@ async fn one_can_wait_for_what_happens() {
     let bench = bench!();
     bench.fed("create -f -", POD).await;
     let (mut child, mut lines) = bench.spawn("wait --for=condition=Ready pod/p --timeout=60s");
-    bench.watched().await;
+    bench.watches(true).await;
     let ready = "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
     bench.run(&format!("patch pod p --subresource=status -p '{ready}'")).await;
     assert_eq!(line(&mut lines).await, "pod/p condition met");
     assert!(child.wait().await.unwrap().success());
     bench.run("wait --for=jsonpath={.status.phase}=Pending pod/p --timeout=60s").await;
+    bench.watches(false).await;
     let (mut child, mut lines) = bench.spawn("wait --for=delete pod/p --timeout=60s");
-    bench.watched().await;
+    bench.watches(true).await;
     bench.run("delete pod p").await;
     assert_eq!(line(&mut lines).await, "pod/p condition met");
     assert!(child.wait().await.unwrap().success());
