@@ -97,6 +97,8 @@ impl Way<'_> {
     fn all_well(&self, told: &str) -> anyhow::Result<()> {
         let mut rows = told.lines().skip_while(|line| !line.starts_with("STATUS"));
         ensure!(rows.next().is_some(), "no table: {told}");
+        // What it waited for at first was told on standard error, which stands behind the table.
+        let mut rows = rows.take_while(|row| !row.trim_start().starts_with("waiting: "));
         ensure!(rows.all(|row| row.starts_with("ok ")), "not all is well: {told}");
         Ok(())
     }
