@@ -13,7 +13,7 @@ use super::decide::Decided;
 use super::ledger::{Entry, Ledger};
 use super::snapshot::{Settings, Snapshot};
 use super::template::CompiledTemplate;
-use super::{Decision, GiveBack, LastLook, Step, later};
+use super::{Decision, GiveBack, LastLook, Step};
 use crate::duration;
 use crate::guard::{self, Ended, Guard, Place, Rank, Reason, Refusal, Request, SAID};
 use crate::incident::Stored;
@@ -89,16 +89,15 @@ fn claims_to_give_back<'a>(
     ledger: &Ledger<'_>,
     decided: &Decided,
 ) -> impl Iterator<Item = &'a Claim> {
-    let needed = match (&decided.decision, &decided.request) {
-        (Decision::Start(_), Some(request)) => Some(request.place.clone()),
+    let is_needed = match &decided.decision {
+        Decision::Start(_) => true,
         // It is tried again in a moment; others of its kind would fare no better.
-        (Decision::Hold(refusal), Some(request)) if refusal.reason == Reason::CreateFailed => {
-            Some(request.place.clone())
-        }
-        _ => None,
+        Decision::Hold(refusal) => refusal.reason == Reason::CreateFailed,
+        _ => false,
     };
+    let needed = decided.request.as_ref().filter(|_| is_needed).map(|request| &request.place);
     let is_settled = seen.guard.has_book && ledger.is_settled();
-    claims(seen).filter(move |claim| is_settled && !needed.as_ref().is_some_and(|needed| needed.is_of(claim)))
+    claims(seen).filter(move |claim| is_settled && !needed.is_some_and(|needed| needed.is_of(claim)))
 }
 
 /// A place that nobody needs and of whose action nothing is known. A leader that is gone may have made it a moment before
@@ -121,11 +120,9 @@ fn in_doubt<'a>(
     unknown.map(|claim| (claim, known_from(claim, &seen.settings)))
 }
 
-/// From when on whatever was made in a place shows to those who ask the API server: a leader that took the place and
-/// lost its lease has sent its last request by then, and that request has been answered.
+/// From when on whatever was made in a place shows to those who ask the API server.
 pub fn known_from(claim: &Claim, settings: &Settings) -> Timestamp {
-    let lease = settings.lease_duration;
-    claim.since.map_or(Timestamp::MIN, |since| later(since, lease.saturating_add(lease)))
+    claim.since.map_or(Timestamp::MIN, |since| settings.known_to_all(since))
 }
 
 /// What actions changed is written down when they end, also where they keep their places. It comes before their end

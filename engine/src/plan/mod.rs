@@ -311,12 +311,11 @@ fn is_kept(seen: &Snapshot) -> bool {
 /// Two lease durations after its outcome stands no leader is left that may not know it: one that lost its lease
 /// before would otherwise find neither the outcome nor the action, and make the action again.
 fn releases<'a>(seen: &'a Snapshot, ledger: &Ledger<'_>) -> Vec<(&'a SeenAction, Timestamp)> {
-    let lease = seen.settings.lease_duration;
     ours(seen)
         .filter(|action| action.is_kept())
         .filter_map(|action| {
             let over = ledger.over_since(action)?;
-            Some((action, later(over, lease.saturating_add(lease))))
+            Some((action, seen.settings.known_to_all(over)))
         })
         .collect()
 }

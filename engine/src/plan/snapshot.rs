@@ -7,6 +7,7 @@ use aegis_crds::AegisAlert;
 use jiff::{SignedDuration, Timestamp};
 
 use super::action::{ActionKind, SeenAction};
+use super::later;
 use super::template::TemplateBook;
 use crate::guard::{Guard, Place};
 use crate::retention::Ttl;
@@ -119,6 +120,14 @@ pub enum TroubleKind {
     Forbidden,
     /// Any other error.
     Unavailable,
+}
+
+impl Settings {
+    /// From when on no leader is left that may not know what happened at that time: one that lost its lease before has
+    /// sent its last request by then, and that request has been answered.
+    pub(super) fn known_to_all(&self, time: Timestamp) -> Timestamp {
+        later(time, self.lease_duration.saturating_add(self.lease_duration))
+    }
 }
 
 impl Snapshot {
