@@ -265,25 +265,29 @@ impl<'a> Aegis<'a> {
 
     /// Removes the namespace by force: without a controller its Workflows keep their finalizers.
     async fn clear(&self) -> anyhow::Result<()> {
-        let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-        let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
-        let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));
-        for resource in [workflow(), jobs] {
-            let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
-            let held =
-                api.list_metadata(&ours).await?.items.into_iter().filter(|object| !object.finalizers().is_empty());
-            stream::iter(held.map(Ok::<_, kube::Error>))
-                .try_for_each_concurrent(16, |object| {
-                    let (api, release) = (&api, &release);
-                    async move {
-                        let name = object.name_any();
-                        api.patch_metadata(&name, &PatchParams::default(), release).await.map(drop)
-                    }
-                })
-                .await?;
-        }
+        release_all(self.cluster, Some(&self.namespace)).await?;
         self.cluster.delete_namespace(&self.namespace).await
     }
+}
+
+/// Takes the finalizers off what controllers hold that are no more, in one namespace or in all: whoever deletes it, its
+/// namespace or its definition would wait for them for ever.
+pub async fn release_all(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Result<()> {
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+    let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));
+    for resource in [workflow(), jobs] {
+        let of = |namespace: &str| Api::namespaced_with(cluster.client.clone(), namespace, &resource);
+        let there: Api<DynamicObject> = namespace.map_or_else(|| Api::all_with(cluster.client.clone(), &resource), &of);
+        let held = there.list_metadata(&ours).await?.items.into_iter().filter(|object| !object.finalizers().is_empty());
+        stream::iter(held.map(Ok::<_, kube::Error>))
+            .try_for_each_concurrent(16, |object| {
+                let (api, release): (Api<DynamicObject>, _) = (of(&object.namespace().unwrap_or_default()), &release);
+                async move { api.patch_metadata(&object.name_any(), &PatchParams::default(), release).await.map(drop) }
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// A controller that runs as a process. Dropping it kills it.

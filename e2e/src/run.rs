@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::aegis;
 use crate::cluster::Cluster;
 use crate::parts;
 use crate::report;
@@ -99,6 +100,10 @@ async fn run_each(chosen: &[&'static Scenario], cluster: &Arc<Cluster>) -> (Vec<
         println!("{:<20} {word:<6} {:>6.1} s", scenario.name, took.as_secs_f64());
         if let Some(failure) = &failure {
             println!("  {}", failure.replace('\n', "\n  "));
+            // Its controllers ended with it, and what they held would keep later scenarios from taking Argo away.
+            if let Err(error) = aegis::release_all(cluster, None).await {
+                println!("  what it left behind could not be released: {error:#}");
+            }
         }
         ended.push(Ended { scenario, failure, took });
     }
