@@ -30,8 +30,8 @@ use crate::queue::{Lane, Queue};
 const AT_ONCE: usize = 256;
 /// The least time between two rounds. In a burst more are served by one write; one that comes alone does not wait.
 const PACE: Duration = Duration::from_millis(20);
-/// So many times as long as a round took is the time to the next one: with many places taken a write of the book costs
-/// the API server more than all the rest of an action, so it is written seldom just when the API server has much to do.
+/// At most so many times as long as a round took is the time to the next one: with many places taken a write of the book
+/// costs the API server more than all the rest of an action, so it is written seldom just when there is much to do.
 const REST: u32 = 4;
 /// A place that came free is not left empty for longer than this by that.
 const LONGEST_REST: Duration = Duration::from_millis(500);
@@ -240,9 +240,9 @@ impl Desk {
                 {
                     asks.push(ask);
                 }
-                let begun = Instant::now();
+                let (begun, served) = (Instant::now(), asks.len());
                 due = self.round(lead, queue, std::mem::take(&mut asks)).await;
-                next = begun + rest(begun.elapsed());
+                next = begun + rest(begun.elapsed(), served);
             }
         };
         tokio::join!(watch, work);
@@ -410,9 +410,11 @@ async fn over_by_now(lead: &Lead, guard: &Guard, asks: &[Ask]) -> Result<BTreeSe
     Ok(over)
 }
 
-/// How long after the beginning of a round that took so long the next one may begin.
-fn rest(took: Duration) -> Duration {
-    took.saturating_mul(REST).clamp(PACE, LONGEST_REST)
+/// How long after the beginning of a round that took so long and served so many the next one may begin. Whoever came
+/// alone has shared it with nobody: there is no storm, and nobody is made to wait for the next one.
+fn rest(took: Duration, served: usize) -> Duration {
+    let others = u32::try_from(served.saturating_sub(1)).unwrap_or(REST);
+    took.saturating_mul(others.min(REST)).clamp(PACE, LONGEST_REST)
 }
 
 /// Writes what is new in the book, if anything is, on the condition that the AegisGuard is the one that was judged by.
@@ -447,14 +449,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slower_a_write_was_the_longer_the_book_is_left_alone() {
+    fn the_slower_a_write_was_and_the_more_shared_it_the_longer_the_book_is_left_alone() {
         let cases = [
-            (0, 20, "nothing was written: whoever comes next is served soon"),
-            (30, 120, "a fifth of the time goes into the book"),
-            (9_000, 500, "a place that came free is not left empty for long"),
+            (0, 0, 20, "nothing was written: whoever comes next is served soon"),
+            (90, 1, 20, "one came alone: whoever comes next is served soon, also where the API server is slow"),
+            (30, 2, 30, "two came together"),
+            (30, 40, 120, "in a storm a fifth of the time goes into the book"),
+            (9_000, 40, 500, "a place that came free is not left empty for long"),
         ];
-        for (took, want, why) in cases {
-            assert_eq!(rest(Duration::from_millis(took)), Duration::from_millis(want), "{why}");
+        for (took, served, want, why) in cases {
+            assert_eq!(rest(Duration::from_millis(took), served), Duration::from_millis(want), "{why}");
         }
     }
 }
