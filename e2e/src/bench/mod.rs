@@ -100,8 +100,7 @@ async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> a
             figures.push(many::idle(&bed).await?);
         }
         bed.warm("raw", &[]).await?.running.stop().await?;
-        let raw = raw::measure(&bed).await?;
-        figures.extend(raw.figures());
+        let mut raw = raw::measure(&bed).await?;
         if wants("idle") {
             eprintln!("measuring one alert at a time");
             figures.extend(idle::measure(&bed, &raw).await?);
@@ -115,12 +114,15 @@ async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> a
             let sender = Sender::to(&controller);
             eprintln!("measuring the sustained rate and bursts");
             let sustained = rate::sustained(&bed, &controller).await?;
+            bed.until_released().await?;
+            raw.again().await?;
             figures.extend(sustained.figures(&raw));
             figures.push(sustained.bursts(&bed, &sender, &raw).await?);
             eprintln!("measuring the webhook");
             figures.extend(answer::measure(&bed, &sender, &raw, sustained.rate).await?);
             figures.extend(repeats::measure(&bed, &sender).await?);
         }
+        figures.extend(raw.figures());
         if wants("many") {
             eprintln!("measuring with {} alerts", many::ALERTS);
             figures.push(many::full(&bed, controller).await?);

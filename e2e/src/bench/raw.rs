@@ -33,6 +33,7 @@ const PACED: usize = 600;
 
 /// What the API server does by itself.
 pub(super) struct Raw {
+    creates: Creates,
     /// Creates per second.
     pub(super) rate: f64,
     rounds: Vec<f64>,
@@ -55,18 +56,7 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
 pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
     let creates = Creates::of(bed).await?;
     creates.many(WARM).await?;
-    let mut rates = Vec::new();
-    for _ in 0..ROUNDS {
-        let begun = Instant::now();
-        creates.many(CREATES).await?;
-        rates.push(number(CREATES) / begun.elapsed().as_secs_f64());
-    }
-    let mut patches = Vec::new();
-    for round in 0..ROUNDS {
-        let begun = Instant::now();
-        creates.statuses(round).await?;
-        patches.push(number(PATCHES) / begun.elapsed().as_secs_f64());
-    }
+    let (rates, patches) = (creates.rates().await?, creates.patch_rates(0).await?);
     let (mut pairs, mut single) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         let first = creates.one().await?;
@@ -85,10 +75,21 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
         paced.push(Times::of(at_rate(vec![(); PACED], rate / 2.0, begin).await?));
     }
     let (patches, patch_rounds) = (median(&patches), patches);
-    Ok(Raw { rate, rounds: rates, patches, patch_rounds, pair: Times::of(pairs), alone: Times::of(single), paced })
+    let (pair, alone) = (Times::of(pairs), Times::of(single));
+    Ok(Raw { creates, rate, rounds: rates, patches, patch_rounds, pair, alone, paced })
 }
 
 impl Raw {
+    /// Measures the rates once more: a machine is not equally fast at all times, and what is measured between two looks
+    /// at the yardstick is compared with both.
+    pub(super) async fn again(&mut self) -> anyhow::Result<()> {
+        self.rounds.extend(self.creates.rates().await?);
+        self.patch_rounds.extend(self.creates.patch_rates(self.patch_rounds.len()).await?);
+        self.rate = median(&self.rounds);
+        self.patches = median(&self.patch_rounds);
+        Ok(())
+    }
+
     /// The 99th percentile of creates at half that rate, in milliseconds: the median of the rounds, since one stall of a
     /// disk is a percent of a round.
     pub(super) fn paced(&self) -> f64 {
@@ -148,6 +149,28 @@ impl Creates {
 
     async fn many(&self, count: usize) -> anyhow::Result<()> {
         stream::iter(0..count).map(|_| self.one()).buffer_unordered(AT_A_TIME).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Creates per second, of each round.
+    async fn rates(&self) -> anyhow::Result<Vec<f64>> {
+        let mut rates = Vec::new();
+        for _ in 0..ROUNDS {
+            let begun = Instant::now();
+            self.many(CREATES).await?;
+            rates.push(number(CREATES) / begun.elapsed().as_secs_f64());
+        }
+        Ok(rates)
+    }
+
+    /// Patches per second, of each round; so many rounds were before.
+    async fn patch_rates(&self, before: usize) -> anyhow::Result<Vec<f64>> {
+        let mut rates = Vec::new();
+        for round in before..before + ROUNDS {
+            let begun = Instant::now();
+            self.statuses(round).await?;
+            rates.push(number(PATCHES) / begun.elapsed().as_secs_f64());
+        }
+        Ok(rates)
     }
 
     /// Patches the status of alerts that were made, each once in a round.
