@@ -115,18 +115,18 @@ fn between(bed: &Bed<'_>, from: &Moment, to: &Moment) -> anyhow::Result<Sustaine
 impl Sustained {
     pub(super) fn figures(&self, raw: &Raw) -> Vec<Figure> {
         let Self { rate, rounds: all, writes, creates, events, simulator, processor } = self;
-        let by_itself = creates / raw.rate + (writes - creates) / raw.patches;
+        let by_itself = creates / raw.rate() + (writes - creates) / raw.patches();
         vec![
             Figure::new("W: writes for one alert, by all clients", *writes, "").note(format!(
                 "counted at the server while the rate is sustained: {creates:.2} creates, {events:.2} Events and \
                  {simulator:.2} by the simulator among them"
             )),
             Figure::new("sustained rate, received to finished", *rate, "alerts/s")
-                .target(Target::AtLeast(0.6 * raw.rate / writes))
+                .target(Target::AtLeast(0.6 * raw.rate() / writes))
                 .note(format!(
                     "{:.0} % of raw / W, {:.0} % of the rate that as many raw creates and raw patches would allow; for {} s \
                      with at most {UNDER_WAY} alerts under way; {}",
-                    100.0 * rate * writes / raw.rate,
+                    100.0 * rate * writes / raw.rate(),
                     100.0 * rate * by_itself,
                     MEASURED.as_secs(),
                     rounds(all, 1)
@@ -153,7 +153,7 @@ impl Sustained {
             bed.observer.until("all have ended", |now| now.ended >= before.ended + BURST).await?;
             ended.push(begun.elapsed().as_secs_f64());
         }
-        let ideal = number(BURST) * self.writes / raw.rate;
+        let ideal = number(BURST) * self.writes / raw.rate();
         let name = format!("burst of {BURST} alerts, until the last Workflow");
         Ok(Figure::new(name, median(&made), "s").target(Target::AtMost(1.5 * ideal)).note(format!(
             "{:.2} x {BURST} W / raw; {}; until the last success {:.1} s",

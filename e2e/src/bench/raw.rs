@@ -34,11 +34,9 @@ const PACED: usize = 600;
 /// What the API server does by itself.
 pub(super) struct Raw {
     creates: Creates,
-    /// Creates per second.
-    pub(super) rate: f64,
+    /// Creates per second, of each round.
     rounds: Vec<f64>,
-    /// Patches of the status of such alerts, per second.
-    pub(super) patches: f64,
+    /// Patches of the status of such alerts, per second, of each round.
     patch_rounds: Vec<f64>,
     /// An alert and then a Workflow, one pair after the other.
     pub(super) pair: Times,
@@ -56,7 +54,7 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
 pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
     let creates = Creates::of(bed).await?;
     creates.many(WARM).await?;
-    let (rates, patches) = (creates.rates().await?, creates.patch_rates(0).await?);
+    let (rounds, patch_rounds) = (creates.rates().await?, creates.patch_rates(0).await?);
     let (mut pairs, mut single) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         let first = creates.one().await?;
@@ -64,7 +62,7 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
         pairs.push(first + second);
         single.extend([first, second]);
     }
-    let rate = median(&rates);
+    let rate = median(&rounds);
     let mut paced = Vec::new();
     for _ in 0..ROUNDS {
         let one = creates.clone();
@@ -74,9 +72,8 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
         };
         paced.push(Times::of(at_rate(vec![(); PACED], rate / 2.0, begin).await?));
     }
-    let (patches, patch_rounds) = (median(&patches), patches);
     let (pair, alone) = (Times::of(pairs), Times::of(single));
-    Ok(Raw { creates, rate, rounds: rates, patches, patch_rounds, pair, alone, paced })
+    Ok(Raw { creates, rounds, patch_rounds, pair, alone, paced })
 }
 
 impl Raw {
@@ -85,9 +82,17 @@ impl Raw {
     pub(super) async fn again(&mut self) -> anyhow::Result<()> {
         self.rounds.extend(self.creates.rates().await?);
         self.patch_rounds.extend(self.creates.patch_rates(self.patch_rounds.len()).await?);
-        self.rate = median(&self.rounds);
-        self.patches = median(&self.patch_rounds);
         Ok(())
+    }
+
+    /// Creates per second.
+    pub(super) fn rate(&self) -> f64 {
+        median(&self.rounds)
+    }
+
+    /// Patches of the status of such alerts, per second.
+    pub(super) fn patches(&self) -> f64 {
+        median(&self.patch_rounds)
     }
 
     /// The 99th percentile of creates at half that rate, in milliseconds: the median of the rounds, since one stall of a
@@ -102,9 +107,9 @@ impl Raw {
 
     pub(super) fn figures(&self) -> Vec<Figure> {
         vec![
-            Figure::new("raw: creates of the same objects", self.rate, "/s")
+            Figure::new("raw: creates of the same objects", self.rate(), "/s")
                 .note(format!("{AT_A_TIME} at a time; {}", rounds(&self.rounds, 0))),
-            Figure::new("raw: patches of the status of those alerts", self.patches, "/s")
+            Figure::new("raw: patches of the status of those alerts", self.patches(), "/s")
                 .note(format!("{AT_A_TIME} at a time; {}", rounds(&self.patch_rounds, 0))),
             Figure::new("two raw creates, one after the other", self.pair.median(), "ms").note(format!(
                 "99 % within {:.1} ms; one alone {:.1} ms, 99 % within {:.1} ms",
