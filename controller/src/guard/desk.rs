@@ -47,7 +47,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Why a place was not taken.
 #[derive(Debug)]
 pub enum Turned {
-    /// A gate refuses it: plan again with what is known now.
+    /// A gate refuses it, or somebody took it before: plan again with what is known now.
     Refused,
     /// There is room, but others come first.
     OthersFirst,
@@ -317,7 +317,7 @@ impl Desk {
                 (Ok(_), What::Claim(_)) => match answers.next() {
                     Some(Answer::Taken) => Ok(()),
                     Some(Answer::OthersFirst) => Err(Turned::OthersFirst),
-                    Some(Answer::Refused) | None => Err(Turned::Refused),
+                    Some(Answer::Refused | Answer::Held) | None => Err(Turned::Refused),
                 },
                 (Ok(_), What::Adopt(request)) if over.contains(&request.place) => Err(Turned::Refused),
                 (Ok(_), What::Adopt(_) | What::GiveBack { .. }) => Ok(()),

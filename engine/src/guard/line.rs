@@ -58,6 +58,8 @@ pub struct Round<K> {
 pub enum Answer {
     /// The place.
     Taken,
+    /// Nothing: the place was taken before. Whoever took it may have made the action already.
+    Held,
     /// No place: a gate refuses it, by the book as it is.
     Refused,
     /// No place: there is room, but others come first.
@@ -159,6 +161,10 @@ impl<K: Clone + Eq + Hash> Line<K> {
                 continue;
             }
             heads.extend(source.peek().map(|(following, _)| Reverse((&following.rank, at))));
+            if waits.is_none() && guard.book.find(&request.place).is_some() {
+                set(&mut answers, &asks, request, Answer::Held);
+                continue;
+            }
             match (admit(request, &kept, now), waits) {
                 (Ok(()), Some(key)) => {
                     wake.push(key.clone());

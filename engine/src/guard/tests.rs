@@ -510,6 +510,17 @@ fn room_goes_to_the_gravest_and_then_to_those_who_waited_longest() {
 }
 
 #[test]
+fn a_place_that_was_taken_before_is_told_from_one_that_is_given_now() {
+    let guard = guard(&spec(json!({"pauses": [{"target": "pod/ns/paused"}]})), &[]);
+    let line: Line<&str> = Line::default();
+    let asks = [pod("paused"), pod("x")];
+    let taken = line.round(&guard, &asks, noon());
+    assert_eq!(taken.answers, [Answer::Refused, Answer::Taken]);
+    let guard = Guard { book: taken.book.into(), ..guard };
+    assert_eq!(line.round(&guard, &asks, noon()).answers, [Answer::Refused, Answer::Held]);
+}
+
+#[test]
 fn whoever_waited_for_room_is_looked_at_again_when_what_holds_it_by_then_ends_by_itself() {
     let until = noon() + minutes(5);
     let paused = guard(&spec(json!({"pauses": [{"target": "all", "until": until}]})), &[]);

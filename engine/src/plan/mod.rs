@@ -147,8 +147,8 @@ pub enum Step {
     /// Take our finalizer off an action whose outcome is safe: a merge patch. A 404 is success: feed it to
     /// [`Snapshot::missed`].
     Release(ActionPatch),
-    /// Take the place in the book that the next steps act under. If it is not to be had, plan again with the book as it
-    /// is; if others come first, with [`Snapshot::others_first`].
+    /// Take the place in the book that the next steps act under. If it is not to be had, or was taken before, plan again
+    /// with the book as it is; if others come first, with [`Snapshot::others_first`].
     Claim(Box<Request>),
     /// Take the place of an action that is there already; but not if [`keeps_no_place`] says that it is over, of the alert
     /// read from the API server after the book was. Plan again then.

@@ -146,6 +146,19 @@ fn an_action_that_a_leader_does_not_see_yet_keeps_its_place() {
 }
 
 #[test]
+fn a_place_that_an_earlier_leader_took_is_not_given_back_for_one_that_found_it_when_it_asked() {
+    let mut world = World::new(false);
+    let work = |leader, requests| Event::Work { leader, alert: 3, requests, loses: false };
+    let place_and_action = 2;
+    world.happens(work(0, place_and_action));
+    world.happens(Event::Argo(0, "Running", false));
+    world.happens(Event::Cordon(3, true));
+    world.happens(work(1, ENOUGH));
+    assert_eq!(world.places(), 1, "the other leader knew of no place, and the cordon is that of an action it knows not");
+    world.come_to_rest();
+}
+
+#[test]
 fn an_action_that_is_over_is_not_taken_for_one_without_a_place() {
     let mut world = World::new(false);
     let work = |leader| Event::Work { leader, alert: 3, requests: ENOUGH, loses: false };

@@ -175,6 +175,9 @@ impl World {
             }
             Step::Note(back) => self.note(leader, back)?,
             Step::GiveBack(back) => {
+                if back.ended == Ended::NeverBegan {
+                    self.check_unused(&Place::of(&back.claim));
+                }
                 self.note(leader, back)?;
                 self.desk(leader, &Ask::GiveBack(back))?;
                 seen.guard = Arc::new(self.guard(leader));

@@ -31,6 +31,15 @@ impl World {
         assert!(book.find(place).is_some(), "{place:?} lost its place");
     }
 
+    /// A place that is about to be given back for nothing: what was made in it would never be written down.
+    pub(super) fn check_unused(&self, place: &Place) {
+        let mut made = self.truth.workflows.values().map(whole).filter_map(|action| action.identity);
+        let is_of = |identity: &Identity| {
+            (&identity.alert_uid, identity.phase, identity.attempt) == (&place.uid, place.phase, place.attempt)
+        };
+        assert!(!made.any(|identity| is_of(&identity)), "{place:?} is given back as if nothing had been made in it");
+    }
+
     /// A place that was taken just now, by what stood in the AegisGuard in that very moment.
     pub(super) fn check_place(&self, leader: usize, book: &Book, claim: &Claim) {
         let spec = &self.truth.guard.spec;
