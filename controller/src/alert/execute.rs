@@ -135,24 +135,20 @@ pub async fn carry_out(
                 return Ok(Progress::Replan);
             }
             Step::WriteStatus(patch) => return Ok(Progress::Tell(Done { patch })),
-            Step::Claim(request) => {
-                turn.end();
-                match lead.desk.claim(&request).await {
-                    Ok(()) => {
-                        taken = Some(request.place);
-                        seen.guard = lead.view.guard();
-                    }
-                    Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
-                    Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
-                        seen.guard = lead.view.guard();
-                        seen.others_first = matches!(turned, Turned::OthersFirst);
-                        return Ok(Progress::Replan);
-                    }
+            Step::Claim(request) => match turn.at_desk(lead.desk.claim(&request)).await {
+                Ok(()) => {
+                    taken = Some(request.place);
+                    seen.guard = lead.view.guard();
                 }
-            }
+                Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
+                Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
+                    seen.guard = lead.view.guard();
+                    seen.others_first = matches!(turned, Turned::OthersFirst);
+                    return Ok(Progress::Replan);
+                }
+            },
             Step::Adopt(request) => {
-                turn.end();
-                match lead.desk.adopt(&request).await {
+                match turn.at_desk(lead.desk.adopt(&request)).await {
                     Ok(()) => {}
                     Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
                     Err(Turned::Refused | Turned::OthersFirst) => {

@@ -24,8 +24,7 @@ const TRIES: usize = 5;
 pub async fn give_back(lead: &Lead, namespace: &str, back: &GiveBack, turn: &mut Turn<'_>) -> Result<(), Failure> {
     let GiveBack { claim, ended, cooldown, .. } = back;
     note(lead, namespace, back).await?;
-    turn.end();
-    settled(lead.desk.give_back(claim, *ended, *cooldown).await)
+    settled(turn.at_desk(lead.desk.give_back(claim, *ended, *cooldown)).await)
 }
 
 /// Gives back what an alert holds that is gone, unless an action of it still goes on; says when to look again. What
@@ -51,8 +50,8 @@ pub async fn drop_claims(
             made = list(lead, &alert.namespace, &claim.uid).await?;
         }
         if made.iter().all(|action| action.standing.ended()) {
-            turn.end();
-            settled(lead.desk.give_back(claim, Ended::NeverBegan, SignedDuration::ZERO).await)?;
+            let given_back = lead.desk.give_back(claim, Ended::NeverBegan, SignedDuration::ZERO);
+            settled(turn.at_desk(given_back).await)?;
         }
     }
     Ok(again)

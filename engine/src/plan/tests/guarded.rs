@@ -154,7 +154,11 @@ fn a_place_that_an_earlier_leader_took_is_not_given_back_for_one_that_found_it_w
     world.happens(Event::Argo(0, "Running", false));
     world.happens(Event::Cordon(3, true));
     world.happens(work(1, ENOUGH));
-    assert_eq!(world.places(), 1, "the other leader knew of no place, and the cordon is that of an action it knows not");
+    assert_eq!(
+        world.places(),
+        1,
+        "the other leader knew of no place, and the cordon is that of an action it knows not"
+    );
     world.come_to_rest();
 }
 
