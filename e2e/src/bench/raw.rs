@@ -27,7 +27,6 @@ const CREATES: usize = 2_000;
 const WARM: usize = 300;
 /// How many alerts have their status patched in a round: no more than were made.
 const PATCHES: usize = 800;
-const PAIRS: usize = 200;
 /// How many creates are paced in a round.
 const PACED: usize = 600;
 
@@ -38,9 +37,6 @@ pub(super) struct Raw {
     rounds: Vec<f64>,
     /// Patches of the status of such alerts, per second, of each round.
     patch_rounds: Vec<f64>,
-    /// An alert and then a Workflow, one pair after the other.
-    pub(super) pair: Times,
-    alone: Times,
     /// Creates at half that rate, in rounds.
     paced: Vec<Times>,
 }
@@ -55,13 +51,6 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
     let creates = Creates::of(bed).await?;
     creates.many(WARM).await?;
     let (rounds, patch_rounds) = (creates.rates().await?, creates.patch_rates(0).await?);
-    let (mut pairs, mut single) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
-        let first = creates.one().await?;
-        let second = creates.one().await?;
-        pairs.push(first + second);
-        single.extend([first, second]);
-    }
     let rate = median(&rounds);
     let mut paced = Vec::new();
     for _ in 0..ROUNDS {
@@ -72,8 +61,7 @@ pub(super) async fn measure(bed: &Bed<'_>) -> anyhow::Result<Raw> {
         };
         paced.push(Times::of(at_rate(vec![(); PACED], rate / 2.0, begin).await?));
     }
-    let (pair, alone) = (Times::of(pairs), Times::of(single));
-    Ok(Raw { creates, rounds, patch_rounds, pair, alone, paced })
+    Ok(Raw { creates, rounds, patch_rounds, paced })
 }
 
 impl Raw {
@@ -83,6 +71,11 @@ impl Raw {
         self.rounds.extend(self.creates.rates().await?);
         self.patch_rounds.extend(self.creates.patch_rates(self.patch_rounds.len()).await?);
         Ok(())
+    }
+
+    /// How long an alert and then a Workflow take.
+    pub(super) async fn pair(&self) -> anyhow::Result<Duration> {
+        Ok(self.creates.one().await? + self.creates.one().await?)
     }
 
     /// Creates per second.
@@ -111,12 +104,6 @@ impl Raw {
                 .note(format!("{AT_A_TIME} at a time; {}", rounds(&self.rounds, 0))),
             Figure::new("raw: patches of the status of those alerts", self.patches(), "/s")
                 .note(format!("{AT_A_TIME} at a time; {}", rounds(&self.patch_rounds, 0))),
-            Figure::new("two raw creates, one after the other", self.pair.median(), "ms").note(format!(
-                "99 % within {:.1} ms; one alone {:.1} ms, 99 % within {:.1} ms",
-                self.pair.percentile(99),
-                self.alone.median(),
-                self.alone.percentile(99)
-            )),
             Figure::new("raw creates at half that rate, p99", self.paced(), "ms").note(format!(
                 "half of them within {:.1} ms; {}",
                 median(&self.paced.iter().map(Times::median).collect::<Vec<f64>>()),
