@@ -1,8 +1,8 @@
 //! What the loop costs on the real control plane: real API server, etcd and watches, for one row the real Argo and
 //! kubelet too.
 //!
-//! In the flow: [`raw`] measures the API server alone, which is the yardstick; then [`idle`], [`rate`], [`answer`],
-//! [`repeats`], [`many`] and [`failover`] measure a controller, as a process under its own ServiceAccount and roles, on a [`bed`];
+//! In the flow: [`raw`] measures the API server alone, which is the yardstick; then [`idle`], [`burst`], [`rate`],
+//! [`answer`], [`repeats`], [`many`] and [`failover`] measure a controller, as a process under its own ServiceAccount and roles, on a [`bed`];
 //! [`argo`] the whole way; [`lists`] times the plugin beside kubectl. What can be counted is counted in the API server's audit log. See docs/performance.md.
 
 mod answer;
@@ -10,6 +10,7 @@ mod argo;
 mod bed;
 #[path = "../../../controller/benches/loop/bodies.rs"]
 mod bodies;
+mod burst;
 mod disk;
 mod failover;
 #[path = "../../../engine/benches/figures/mod.rs"]
@@ -109,15 +110,21 @@ async fn measure(cluster: &Cluster, plan: &Plan, figures: &mut Vec<Figure>) -> a
             eprintln!("measuring failovers");
             figures.extend(failover::with_few(&bed).await?);
         }
+        let bursts = if wants("load") {
+            eprintln!("measuring bursts");
+            Some(burst::measure(&bed).await?)
+        } else {
+            None
+        };
         let controller = bed.warm("load", &SHORT_LEASE).await?;
-        if wants("load") {
+        if let Some(bursts) = bursts {
             let sender = Sender::to(&controller);
-            eprintln!("measuring the sustained rate and bursts");
+            eprintln!("measuring the sustained rate");
             let sustained = rate::sustained(&bed, &controller).await?;
             bed.until_released().await?;
             raw.again().await?;
             figures.extend(sustained.figures(&raw));
-            figures.push(sustained.bursts(&bed, &sender, &raw).await?);
+            figures.push(bursts.figure(sustained.writes, &raw));
             eprintln!("measuring the webhook");
             figures.extend(answer::measure(&bed, &sender, &raw, sustained.rate).await?);
             figures.extend(repeats::measure(&bed, &sender).await?);

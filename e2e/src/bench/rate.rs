@@ -1,4 +1,4 @@
-//! How many alerts a second go the whole way, and how soon a burst has its Workflows: against what the API server can take.
+//! How many alerts a second go the whole way, against what the API server can take.
 //!
 //! raw / W would be the rate of alerts if nothing but their writes took time.
 
@@ -14,7 +14,7 @@ use super::observer::Counts;
 use super::proc::processor_time;
 use super::raw::Raw;
 use super::sender::Sender;
-use super::times::{median, number, rounds};
+use super::times::{number, rounds};
 use crate::aegis::Controller;
 use crate::audit::Mark;
 
@@ -27,18 +27,13 @@ const WARM_UP: Duration = RELEASED;
 const MEASURED: Duration = Duration::from_secs(30);
 const ROUNDS: u32 = 3;
 
-const BURSTS: usize = 3;
-const BURST: usize = 1_000;
-const BURST_GROUP: usize = 20;
-const SENDERS: usize = 8;
-
 /// The round whose rate is the median, and the rates of all.
 pub(super) struct Sustained {
     /// Alerts per second.
     pub(super) rate: f64,
     rounds: Vec<f64>,
     /// Writes per alert, by all clients.
-    writes: f64,
+    pub(super) writes: f64,
     creates: f64,
     events: f64,
     simulator: f64,
@@ -133,33 +128,5 @@ impl Sustained {
                 )),
             Figure::new("processor time for each of these alerts", *processor, "us").note("of the controller alone"),
         ]
-    }
-
-    /// How fast a burst has all its Workflows.
-    pub(super) async fn bursts(&self, bed: &Bed<'_>, sender: &Sender, raw: &Raw) -> anyhow::Result<Figure> {
-        let (mut made, mut ended) = (Vec::new(), Vec::new());
-        for round in 0..BURSTS {
-            // What is left of the alerts before is out of the way.
-            tokio::time::sleep(RELEASED).await;
-            let (before, begun) = (bed.observer.counts(), Instant::now());
-            let bodies = bodies(&format!("burst-{round}"), BURST, BURST_GROUP);
-            let (sent, all) = tokio::join!(
-                sender.deliver_all(bodies, SENDERS),
-                bed.observer.until("all have a Workflow", |now| now.made >= before.made + BURST)
-            );
-            sent?;
-            all?;
-            made.push((bed.observer.last_made()? - begun).as_secs_f64());
-            bed.observer.until("all have ended", |now| now.ended >= before.ended + BURST).await?;
-            ended.push(begun.elapsed().as_secs_f64());
-        }
-        let ideal = number(BURST) * self.writes / raw.rate();
-        let name = format!("burst of {BURST} alerts, until the last Workflow");
-        Ok(Figure::new(name, median(&made), "s").target(Target::AtMost(1.5 * ideal)).note(format!(
-            "{:.2} x {BURST} W / raw; {}; until the last success {:.1} s",
-            median(&made) / ideal,
-            rounds(&made, 1),
-            median(&ended)
-        )))
     }
 }
