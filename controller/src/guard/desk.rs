@@ -317,7 +317,7 @@ impl Desk {
                 (Ok(_), What::Claim(_)) => match answers.next() {
                     Some(Answer::Taken) => Ok(()),
                     Some(Answer::OthersFirst) => Err(Turned::OthersFirst),
-                    Some(Answer::Refused | Answer::Held) | None => Err(Turned::Refused),
+                    Some(Answer::Refused | Answer::TakenBefore) | None => Err(Turned::Refused),
                 },
                 (Ok(_), What::Adopt(request)) if over.contains(&request.place) => Err(Turned::Refused),
                 (Ok(_), What::Adopt(_) | What::GiveBack { .. }) => Ok(()),

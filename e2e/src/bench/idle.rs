@@ -11,7 +11,7 @@ use super::times::{Times, number};
 use crate::audit;
 
 const ALERTS: usize = 200;
-/// What follows an alert's end (Events, counts) has this long before the next one comes.
+/// What follows an alert's end (Events, counts) has this long before anything else is timed.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// With the usual lease: finalizers are released long after the last alert, and disturb none. Two raw creates come after
@@ -47,7 +47,7 @@ pub(super) async fn measure(bed: &Bed<'_>, raw: &Raw) -> anyhow::Result<Vec<Figu
 
 fn latency(seen: &Times, answered: &Times, pair: &Times) -> Vec<Figure> {
     let times = |percent: usize| seen.percentile(percent) / pair.median();
-    let last = seen.percentile(99) / pair.percentile(99);
+    let of_their_p99 = seen.percentile(99) / pair.percentile(99);
     vec![
         Figure::new("two raw creates, one after the other", pair.median(), "ms")
             .note(format!("99 % within {:.1} ms; after each of those alerts", pair.percentile(99))),
@@ -55,7 +55,7 @@ fn latency(seen: &Times, answered: &Times, pair: &Times) -> Vec<Figure> {
             .target(Target::AtMost(3.0))
             .note(format!("{:.1} ms; the webhook answers within {:.1} ms", seen.median(), answered.median())),
         Figure::new("the same, p99", times(99), "x two raw creates").target(Target::AtMost(5.0)).note(format!(
-            "{:.1} ms, of {} alerts, {last:.1} x the p99 of two raw creates; the webhook answers within {:.1} ms",
+            "{:.1} ms, of {} alerts, {of_their_p99:.1} x the p99 of two raw creates; the webhook answers within {:.1} ms",
             seen.percentile(99),
             seen.len(),
             answered.percentile(99)

@@ -59,7 +59,7 @@ pub enum Answer {
     /// The place.
     Taken,
     /// Nothing: the place was taken before. Whoever took it may have made the action already.
-    Held,
+    TakenBefore,
     /// No place: a gate refuses it, by the book as it is.
     Refused,
     /// No place: there is room, but others come first.
@@ -162,7 +162,7 @@ impl<K: Clone + Eq + Hash> Line<K> {
             }
             heads.extend(source.peek().map(|(following, _)| Reverse((&following.rank, at))));
             if waits.is_none() && guard.book.find(&request.place).is_some() {
-                set(&mut answers, &asks, request, Answer::Held);
+                set(&mut answers, &asks, request, Answer::TakenBefore);
                 continue;
             }
             match (admit(request, &kept, now), waits) {

@@ -517,7 +517,7 @@ fn a_place_that_was_taken_before_is_told_from_one_that_is_given_now() {
     let taken = line.round(&guard, &asks, noon());
     assert_eq!(taken.answers, [Answer::Refused, Answer::Taken]);
     let guard = Guard { book: taken.book.into(), ..guard };
-    assert_eq!(line.round(&guard, &asks, noon()).answers, [Answer::Refused, Answer::Held]);
+    assert_eq!(line.round(&guard, &asks, noon()).answers, [Answer::Refused, Answer::TakenBefore]);
 }
 
 #[test]

@@ -11,15 +11,19 @@ pub(super) fn is_paused(spec: &AegisGuardSpec, recovery: bool) -> bool {
     spec.pauses.iter().any(|pause| pause.recovery_too || !recovery)
 }
 
+/// The place that a Workflow was made in.
+fn place_of(workflow: &Value) -> Place {
+    let identity = whole(workflow).identity.unwrap();
+    Place { uid: identity.alert_uid, phase: identity.phase, attempt: identity.attempt }
+}
+
 impl World {
     /// Everything that goes on has its place, and is alone on its node.
     pub(super) fn check_what_goes_on(&self) {
         let book = Book::of(self.truth.guard.status.as_ref());
         let mut busy = BTreeSet::new();
         for (name, workflow) in self.truth.workflows.iter().filter(|(_, one)| !ended(one) && !checks(one)) {
-            let identity = whole(workflow).identity.unwrap();
-            let place = Place { uid: identity.alert_uid, phase: identity.phase, attempt: identity.attempt };
-            assert!(book.find(&place).is_some(), "{name} goes on without a place in the book");
+            assert!(book.find(&place_of(workflow)).is_some(), "{name} goes on without a place in the book");
             assert!(busy.insert(text(workflow, "/about").to_owned()), "{name} is a second action on its node");
         }
     }
@@ -33,11 +37,8 @@ impl World {
 
     /// A place that is about to be given back for nothing: what was made in it would never be written down.
     pub(super) fn check_unused(&self, place: &Place) {
-        let mut made = self.truth.workflows.values().map(whole).filter_map(|action| action.identity);
-        let is_of = |identity: &Identity| {
-            (&identity.alert_uid, identity.phase, identity.attempt) == (&place.uid, place.phase, place.attempt)
-        };
-        assert!(!made.any(|identity| is_of(&identity)), "{place:?} is given back as if nothing had been made in it");
+        let mut made = self.truth.workflows.values().map(place_of);
+        assert!(!made.any(|made_in| made_in == *place), "{place:?} is given back as if nothing had been made in it");
     }
 
     /// A place that was taken just now, by what stood in the AegisGuard in that very moment.
