@@ -78,6 +78,11 @@ impl Request {
             })
     }
 
+    /// Whether it made an object that was not there: also a patch may, where it is applied by the server.
+    pub fn is_creation(&self) -> bool {
+        self.response_status.as_ref().is_some_and(|answer| answer.code == 201)
+    }
+
     /// Whether it changed something.
     pub fn is_write(&self) -> bool {
         self.is_success() && matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
@@ -181,6 +186,7 @@ mod tests {
         assert!(!request.is("create", "workflows", "b"), "another namespace");
         assert_eq!((request.user(), request.name()), ("system:serviceaccount:a:aegis", Some("w")));
         assert_eq!((request.target(), request.is_write()), (("workflows", "a", ""), true));
+        assert!(request.is_creation());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod procedure;
 pub mod proxy;
 pub mod receiver;
 mod report;
+mod rights;
 pub mod run;
 pub mod scenarios;
 pub mod sender;

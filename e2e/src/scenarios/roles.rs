@@ -2,7 +2,6 @@
 //! and nothing that their roles grant was left unused. It comes last, and first does everything that the roles are for
 //! itself, also what seldom happens: so it can be run alone, and what the other scenarios do is judged with it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use aegis_crds::alert::AlertStatus;
@@ -11,14 +10,14 @@ use anyhow::{Context as _, ensure};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
-use serde::Deserialize as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Scenario;
 use crate::aegis::{Aegis, Controller, node_alert, repository};
-use crate::audit::{self, Request};
+use crate::audit;
 use crate::cluster::Cluster;
 use crate::procedure;
+use crate::rights;
 use crate::wait::{until, until_equal};
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -30,8 +29,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 const NAMESPACE: &str = "roles";
-/// The accounts that manifest/deploy makes, and the file with the roles of each, which are called as it is.
-const ACCOUNTS: [(&str, &str); 2] = [("aegis", "controller-role.yaml"), ("aegis-workflow", "workflow-role.yaml")];
 /// An alert is deleted a second after its action succeeded and it was resolved.
 const FLAGS: [&str; 2] = ["--alert.ttl-after-success", "1s"];
 
@@ -40,7 +37,7 @@ const STAY: &str = "trap exit TERM; sleep 600 & wait";
 
 async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     use_all(cluster).await?;
-    let faults = judge(&audit::requests(cluster)?)?;
+    let faults = rights::judge(&audit::requests(cluster)?)?;
     ensure!(faults.is_empty(), "the roles are not what was needed:\n  {}", faults.join("\n  "));
     Ok(())
 }
@@ -203,177 +200,4 @@ async fn write(cluster: &Cluster, kind: &str, name: &str) -> anyhow::Result<()> 
 fn api(cluster: &Cluster, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     Api::namespaced_with(cluster.client.clone(), NAMESPACE, &resource)
-}
-
-/// What the record says against the roles, in sentences.
-fn judge(log: &[Request]) -> anyhow::Result<Vec<String>> {
-    let mut faults = Vec::new();
-    for (account, file) in ACCOUNTS {
-        let denied = denied(log, account).into_iter().map(|request| format!("forbidden to {account}: {request}"));
-        faults.extend(denied);
-        for grant in grants(file)? {
-            if !log.iter().any(|request| grant.is_used(request, account)) {
-                faults.push(format!("granted to {account} and never used: {grant:?}"));
-            }
-        }
-    }
-    Ok(faults)
-}
-
-/// What the account asked for in vain. A namespace that is deleted takes the rights in it along: nothing of it counts
-/// from then on, until it is made again and a Role lets the account through.
-fn denied(log: &[Request], account: &str) -> BTreeSet<String> {
-    let mut without_rights: BTreeMap<&str, Without> = BTreeMap::new();
-    let mut denied = BTreeSet::new();
-    for request in log {
-        let (resource, _, subresource) = request.target();
-        if request.is_success() && (resource, subresource) == ("namespaces", "") {
-            let name = request.name().unwrap_or_default();
-            if request.verb == "delete" {
-                without_rights.insert(name, Without::Namespace);
-            } else if let Some(without) = without_rights.get_mut(name).filter(|_| request.verb == "create") {
-                *without = Without::Roles;
-            }
-        }
-        let Some(home) = home(request, account) else { continue };
-        let places = [home, request.namespace()];
-        if request.reason().contains(" of Role ") {
-            without_rights.retain(|place, without| *without == Without::Namespace || !places.contains(place));
-        }
-        if request.is_denied() && !places.iter().any(|place| without_rights.contains_key(place)) {
-            let (group, resource) = request.group_and_resource().unwrap_or_default();
-            denied.insert(format!("{} {group}/{resource} in {:?} by {home}", request.verb, request.namespace()));
-        }
-    }
-    denied
-}
-
-/// What a namespace lacks since it was deleted.
-#[derive(PartialEq, Eq)]
-enum Without {
-    Namespace,
-    Roles,
-}
-
-/// The namespace of the account, if it is one of that name that has asked.
-fn home<'r>(request: &'r Request, account: &str) -> Option<&'r str> {
-    let (home, name) = request.user().strip_prefix("system:serviceaccount:")?.split_once(':')?;
-    (name == account).then_some(home)
-}
-
-/// One verb on one resource, by one role.
-#[derive(Debug)]
-struct Grant {
-    /// Role or ClusterRole.
-    by: String,
-    verb: String,
-    group: String,
-    /// With its subresource.
-    resource: String,
-    /// The objects that it is limited to; none means all.
-    names: Vec<String>,
-}
-
-impl Grant {
-    /// Whether the request was let through by this very grant's role.
-    fn is_used(&self, request: &Request, account: &str) -> bool {
-        request.verb == self.verb
-            && home(request, account).is_some()
-            && request.reason().contains(&format!(" of {} \"{account}\" ", self.by))
-            && request
-                .group_and_resource()
-                .is_some_and(|(group, resource)| group == self.group && resource == self.resource)
-            && (self.names.is_empty() || self.names.iter().any(|name| request.name() == Some(name)))
-    }
-}
-
-/// All that the roles of a file grant.
-fn grants(file: &str) -> anyhow::Result<Vec<Grant>> {
-    let text = fs::read_to_string(repository("manifest/deploy").join(file))?;
-    let mut grants = Vec::new();
-    for role in serde_saphyr::from_multiple::<Value>(&text).with_context(|| format!("could not read {file}"))? {
-        let by = role.get("kind").and_then(Value::as_str).unwrap_or_default();
-        for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
-            let words = |field: &str| rule.get(field).map(Vec::<String>::deserialize).transpose();
-            let names = words("resourceNames")?.unwrap_or_default();
-            for verb in words("verbs")?.unwrap_or_default() {
-                for group in words("apiGroups")?.unwrap_or_default() {
-                    for resource in words("resources")?.unwrap_or_default() {
-                        let (by, verb, names) = (by.to_owned(), verb.clone(), names.clone());
-                        grants.push(Grant { by, verb, group: group.clone(), resource, names });
-                    }
-                }
-            }
-        }
-    }
-    ensure!(!grants.is_empty(), "{file} grants nothing");
-    Ok(grants)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn log(lines: &[&str]) -> Vec<Request> {
-        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    const DENIED: &str = r#"{"verb":"get","user":{"username":"system:serviceaccount:a:aegis"},
-        "objectRef":{"resource":"pods","namespace":"b","name":"p"},
-        "annotations":{"authorization.k8s.io/decision":"forbid"}}"#;
-    const ALLOWED: &str = r#"{"verb":"get","user":{"username":"system:serviceaccount:a:aegis"},
-        "objectRef":{"resource":"pods","namespace":"b","name":"p"},
-        "annotations":{"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":
-        "RBAC: allowed by ClusterRoleBinding \"aegis\" of ClusterRole \"aegis\" to ServiceAccount \"aegis/a\""}}"#;
-    const DELETED: &str = r#"{"verb":"delete","user":{"username":"admin"},"responseStatus":{"code":200},
-        "objectRef":{"resource":"namespaces","namespace":"a","name":"a"}}"#;
-
-    fn grant(by: &str, names: &[&str]) -> Grant {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Grant { by: by.into(), verb: "get".into(), group: String::new(), resource: "pods".into(), names }
-    }
-
-    #[test]
-    fn what_was_forbidden_is_told() {
-        assert_eq!(denied(&log(&[DENIED, ALLOWED]), "aegis").len(), 1);
-        assert!(denied(&log(&[DENIED]), "aegis-workflow").is_empty(), "another account");
-    }
-
-    #[test]
-    fn rights_that_were_deleted_with_their_namespace_are_not_missed() {
-        let made = DELETED.replace("delete", "create");
-        let by_role = ALLOWED.replace("ClusterRole", "Role").replace("\"b\"", "\"a\"");
-        let cases: [(&str, &[&str], usize); 5] = [
-            ("it is being deleted", &[DELETED, DENIED], 0),
-            ("it was denied before", &[DENIED, DELETED], 1),
-            ("its roles are not there again", &[DELETED, &made, ALLOWED, DENIED], 0),
-            ("its roles were there until the end", &[DELETED, &by_role, DENIED], 0),
-            ("its roles are there again", &[DELETED, &made, &by_role, DENIED], 1),
-        ];
-        for (why, lines, want) in cases {
-            assert_eq!(denied(&log(lines), "aegis").len(), want, "{why}");
-        }
-    }
-
-    #[test]
-    fn a_grant_is_used_by_a_request_that_its_role_has_let_through() {
-        let (denied, allowed) = (&log(&[DENIED])[0], &log(&[ALLOWED])[0]);
-        assert!(grant("ClusterRole", &[]).is_used(allowed, "aegis"));
-        assert!(grant("ClusterRole", &["p"]).is_used(allowed, "aegis"), "limited to that object");
-        for (why, grant, request) in [
-            ("nothing was let through", grant("ClusterRole", &[]), denied),
-            ("by another role", grant("Role", &[]), allowed),
-            ("limited to another object", grant("ClusterRole", &["q"]), allowed),
-        ] {
-            assert!(!grant.is_used(request, "aegis"), "{why}");
-        }
-        assert!(!grant("ClusterRole", &[]).is_used(allowed, "aegis-workflow"), "another account");
-    }
-
-    #[test]
-    fn every_role_that_is_shipped_grants_something() {
-        for (_, file) in ACCOUNTS {
-            assert!(grants(file).unwrap().iter().all(|grant| !grant.verb.is_empty() && !grant.resource.is_empty()));
-        }
-    }
 }
