@@ -1,11 +1,13 @@
 //! Act: the only place that creates, stops or lets go of a Workflow or Job, and the only one that deletes an alert.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use aegis_crds::AegisAlert;
 use aegis_crds::names::BEFORE_ANNOTATION;
 use aegis_engine::guard::Place;
 use aegis_engine::plan::{ActionPatch, Remedy, SeenAction, Snapshot, Step, TroubleKind};
+use futures::future::join;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::Value;
@@ -15,7 +17,7 @@ use super::turns::Turn;
 use super::{actions, gather};
 use crate::cache::Key;
 use crate::context::{FIELD_MANAGER, Failure, Lead};
-use crate::guard::{self, Before, Seen, Turned};
+use crate::guard::{self, Before, Early, Seen, Turned};
 
 /// Everything that a plan asked for before this status was carried out: it may be written now. Only [`carry_out`]
 /// makes one, so that status never claims what did not happen.
@@ -122,31 +124,41 @@ impl Error {
 pub async fn carry_out(
     lead: &Lead,
     seen: &mut Snapshot,
-    steps: &mut impl Iterator<Item = Step>,
+    steps: &mut Peekable<impl Iterator<Item = Step>>,
     turn: &mut Turn<'_>,
     acted: &mut bool,
 ) -> Result<Progress, Error> {
     let mut before = Before::NoNode;
-    let mut taken = None;
-    for step in steps {
+    let (mut taken, mut early) = (None, None);
+    while let Some(step) = steps.next() {
         match step {
             Step::Look(look) => {
                 gather::look(lead, seen, &look).await.map_err(Error::Look)?;
                 return Ok(Progress::Replan);
             }
             Step::WriteStatus(patch) => return Ok(Progress::Tell(Done { patch })),
-            Step::Claim(request) => match turn.at_desk(lead.desk.claim(&request)).await {
-                Ok(()) => {
-                    taken = Some(request.place);
-                    seen.guard = lead.view.guard();
+            Step::Claim(request) => {
+                let look = async {
+                    match steps.peek() {
+                        Some(Step::LastLook(look)) => Early::take(lead, &seen.alert, look).await,
+                        _ => None,
+                    }
+                };
+                let (sight, claimed) = turn.at_desk(Box::pin(join(look, lead.desk.claim(&request)))).await;
+                match claimed {
+                    Ok(judged_by) => {
+                        taken = Some(request.place);
+                        early = sight.and_then(|sight| sight.taken_by(judged_by.as_ref()));
+                        seen.guard = lead.view.guard();
+                    }
+                    Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
+                    Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
+                        seen.guard = lead.view.guard();
+                        seen.others_first = matches!(turned, Turned::OthersFirst);
+                        return Ok(Progress::Replan);
+                    }
                 }
-                Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),
-                Err(turned @ (Turned::Refused | Turned::OthersFirst)) => {
-                    seen.guard = lead.view.guard();
-                    seen.others_first = matches!(turned, Turned::OthersFirst);
-                    return Ok(Progress::Replan);
-                }
-            },
+            }
             Step::Adopt(request) => {
                 match turn.at_desk(lead.desk.adopt(&request)).await {
                     Ok(()) => {}
@@ -164,14 +176,17 @@ pub async fn carry_out(
                 seen.guard = lead.view.guard();
                 *acted = true;
             }
-            Step::LastLook(look) => match Box::pin(guard::last_look(lead, seen, &look)).await.map_err(Error::Look)? {
-                Seen::AsPlanned(node) => before = node,
-                Seen::Otherwise => {
-                    seen.unused.extend(taken);
-                    return Ok(Progress::Replan);
+            Step::LastLook(look) => {
+                let last_look = Box::pin(guard::last_look(lead, seen, &look, early.take()));
+                match last_look.await.map_err(Error::Look)? {
+                    Seen::AsPlanned(node) => before = node,
+                    Seen::Otherwise => {
+                        seen.unused.extend(taken);
+                        return Ok(Progress::Replan);
+                    }
+                    Seen::Gone => return Ok(Progress::Deleted),
                 }
-                Seen::Gone => return Ok(Progress::Deleted),
-            },
+            }
             Step::Note(back) => {
                 let namespace = seen.alert.namespace().unwrap_or_default();
                 guard::note(lead, &namespace, &back).await.map_err(Error::Book)?;

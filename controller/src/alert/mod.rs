@@ -164,7 +164,7 @@ async fn reconcile(lead: &Lead, key: &Key, turn: &mut Turn<'_>) -> Result<Next, 
             Decision::Start(remedy) => Some(remedy.kind),
             _ => None,
         };
-        let mut steps = plan.steps.into_iter();
+        let mut steps = plan.steps.into_iter().peekable();
         let (mut acted, mut retold) = (false, None);
         loop {
             match execute::carry_out(lead, &mut seen, &mut steps, turn, &mut acted).await? {

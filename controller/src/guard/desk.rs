@@ -3,6 +3,7 @@
 //! written in between, or another leader's claim, makes it read and judge again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub enum Turned {
 /// Where places are asked for and given back.
 pub struct Desk {
     asks: mpsc::UnboundedSender<Ask>,
+    /// How many of them have no answer yet.
+    open: AtomicUsize,
     /// Taken by whoever serves.
     received: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
     line: Mutex<Line<Key>>,
@@ -91,9 +94,12 @@ impl HoldsAll {
     }
 }
 
+/// The version of the AegisGuard that an answer was judged by: the write held only for that one.
+type Judged = Option<String>;
+
 struct Ask {
     what: What,
-    answer: oneshot::Sender<Result<(), Turned>>,
+    answer: oneshot::Sender<Result<Judged, Turned>>,
 }
 
 enum What {
@@ -116,6 +122,7 @@ impl Default for Desk {
         let (asks, received) = mpsc::unbounded_channel();
         Self {
             asks,
+            open: AtomicUsize::default(),
             received: Mutex::new(Some(received)),
             line: Mutex::default(),
             pictures: Mutex::default(),
@@ -127,23 +134,29 @@ impl Default for Desk {
 }
 
 impl Desk {
-    /// Takes a place for an action that is about to be made.
-    pub async fn claim(&self, request: &Request) -> Result<(), Turned> {
+    /// Takes a place for an action that is about to be made. Says which version of the AegisGuard it was judged by.
+    pub async fn claim(&self, request: &Request) -> Result<Option<String>, Turned> {
         self.ask(What::Claim(request.clone())).await
     }
 
     /// Takes the place of an action that is there already, whatever the gates say; refuses if it is over by now.
     pub async fn adopt(&self, request: &Request) -> Result<(), Turned> {
-        self.ask(What::Adopt(request.clone())).await
+        self.ask(What::Adopt(request.clone())).await.map(drop)
     }
 
     /// Gives a place back.
     pub async fn give_back(&self, claim: &Claim, ended: Ended, cooldown: SignedDuration) -> Result<(), Turned> {
-        self.ask(What::GiveBack { place: Place::of(claim), ended, cooldown }).await
+        self.ask(What::GiveBack { place: Place::of(claim), ended, cooldown }).await.map(drop)
     }
 
-    async fn ask(&self, what: What) -> Result<(), Turned> {
+    /// Whether nobody waits for an answer: whoever comes now is served in a moment.
+    pub fn is_free(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
+    async fn ask(&self, what: What) -> Result<Judged, Turned> {
         let (answer, answered) = oneshot::channel();
+        self.open.fetch_add(1, Ordering::Relaxed);
         if self.asks.send(Ask { what, answer }).is_err() {
             return Err(Turned::Failed(Failure::NotLeading));
         }
@@ -291,7 +304,7 @@ impl Desk {
                         let claims = places.filter_map(|place| guard.book.find(place));
                         claims.flat_map(|claim| line.waiting_for(claim)).cloned().collect()
                     });
-                    outcome = Ok(round);
+                    outcome = Ok((round, object.as_deref().and_then(AegisGuard::resource_version)));
                     break;
                 }
                 Err(failure) => {
@@ -308,25 +321,26 @@ impl Desk {
             }
         }
         let mut answers = match &outcome {
-            Ok(round) => round.answers.clone().into_iter(),
+            Ok((round, _)) => round.answers.clone().into_iter(),
             Err(_) => Vec::new().into_iter(),
         };
+        self.open.fetch_sub(asks.len(), Ordering::Relaxed);
         for ask in asks {
             let answer = match (&outcome, &ask.what) {
                 (Err(failure), _) => Err(Turned::Failed(failure.again())),
-                (Ok(_), What::Claim(_)) => match answers.next() {
-                    Some(Answer::Taken) => Ok(()),
+                (Ok((_, judged_by)), What::Claim(_)) => match answers.next() {
+                    Some(Answer::Taken) => Ok(judged_by.clone()),
                     Some(Answer::OthersFirst) => Err(Turned::OthersFirst),
                     Some(Answer::Refused | Answer::TakenBefore) | None => Err(Turned::Refused),
                 },
                 (Ok(_), What::Adopt(request)) if over.contains(&request.place) => Err(Turned::Refused),
-                (Ok(_), What::Adopt(_) | What::GiveBack { .. }) => Ok(()),
+                (Ok((_, judged_by)), What::Adopt(_) | What::GiveBack { .. }) => Ok(judged_by.clone()),
             };
             // Whoever asked may have been stopped.
             let _ = ask.answer.send(answer);
         }
         // What could not be written now is worth another look soon, also for those who did not ask.
-        let Ok(round) = outcome else { return Some(AFTER_FAILURE) };
+        let Ok((round, _)) = outcome else { return Some(AFTER_FAILURE) };
         for key in round.wake.into_iter().chain(freed) {
             queue.push(key, Lane::Again);
         }

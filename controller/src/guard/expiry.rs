@@ -109,7 +109,7 @@ async fn put_back(lead: &Lead, request: &Request, left: &mut Left, now: Timestam
         return Ok(());
     }
     match lead.desk.claim(request).await {
-        Ok(()) => {}
+        Ok(_) => {}
         Err(Turned::Failed(failure)) => return Err(failure),
         Err(Turned::Refused | Turned::OthersFirst) => {
             left.held = true;

@@ -1,20 +1,29 @@
 //! The last look: right before an action is made the alert and its target are read from the API server, not from a
 //! cache, and must be what the plan took them to be. At most three reads; two more for what people approved, since an
 //! approval counts only where the cluster keeps it honest.
+//!
+//! Where nobody else is at the desk, it is taken while the place is: an action that comes alone waits for one answer
+//! less. What another leader did before it gave a place back is seen all the same, since the book was then still the one
+//! that the place was judged by; where it was not, or that took long, another look is taken.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aegis_crds::AegisAlert;
 use aegis_engine::guard::changes::Picture;
-use aegis_engine::guard::{Guard, NodeFacts};
+use aegis_engine::guard::{Approvals, Guard, NodeFacts};
 use aegis_engine::plan::{self, LastLook, Snapshot};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::Api;
+use tokio::time::Instant;
 
 use super::approvals::approvals;
 use crate::alert::fresh;
 use crate::context::{Failure, Lead};
+
+/// How old an early look may be when the action is about to be made.
+const EARLY: Duration = Duration::from_millis(50);
 
 /// What the last look showed.
 #[derive(Debug)]
@@ -38,13 +47,84 @@ pub enum Before {
     Like(Picture),
 }
 
-/// Looks at all of it at the same time.
-pub async fn last_look(lead: &Lead, seen: &mut Snapshot, look: &LastLook) -> Result<Seen, Failure> {
+/// What the API server answered.
+#[derive(Debug)]
+struct Sight {
+    alert: Result<Option<AegisAlert>, Failure>,
+    gone: Result<Option<String>, Failure>,
+    node: Result<Option<Node>, Failure>,
+    /// Asked for only where people approved.
+    trusted: Option<Approvals>,
+}
+
+/// A look that was taken while the place was asked for.
+#[derive(Debug)]
+pub struct Early {
+    sight: Sight,
+    /// The version of the AegisGuard that was known before.
+    book: Option<String>,
+    begun: Instant,
+}
+
+impl Early {
+    /// Looks, if the place will be taken in a moment.
+    pub async fn take(lead: &Lead, alert: &AegisAlert, look: &LastLook) -> Option<Self> {
+        if !lead.desk.is_free() {
+            return None;
+        }
+        let book = lead.view.guard_object().and_then(|object| object.resource_version());
+        let begun = Instant::now();
+        Some(Self { sight: read(lead, alert, look).await, book, begun })
+    }
+
+    /// Itself, if the place was judged by what was in the book before it: all that was done before that is in it.
+    pub fn taken_by(self, judged_by: Option<&String>) -> Option<Self> {
+        (self.book.as_ref() == judged_by).then_some(self)
+    }
+}
+
+/// Compares what is there with what the plan took it to be: as an early look saw it, if that is not old.
+pub async fn last_look(
+    lead: &Lead,
+    seen: &mut Snapshot,
+    look: &LastLook,
+    early: Option<Early>,
+) -> Result<Seen, Failure> {
     let before = seen.alert.clone();
-    let node = look.node.as_ref().map(|(name, expected)| (name.as_str(), expected.as_ref()));
+    let sight = match early.filter(|early| early.begun.elapsed() <= EARLY) {
+        Some(early) => early.sight,
+        None => read(lead, &before, look).await,
+    };
+    let Some(alert) = sight.alert? else { return Ok(Seen::Gone) };
+    let same = is_same(&before, &alert);
+    seen.alert = Arc::new(alert);
+    if !same {
+        return Ok(Seen::Otherwise);
+    }
+    seen.gone = sight.gone?;
+    if seen.gone.is_some() {
+        return Ok(Seen::Otherwise);
+    }
+    if let Some(approvals) = sight.trusted.filter(|trusted| *trusted != seen.guard.approvals) {
+        seen.guard = Arc::new(Guard { approvals, ..Guard::clone(&seen.guard) });
+        return Ok(Seen::Otherwise);
+    }
+    let Some((_, expected)) = &look.node else { return Ok(Seen::AsPlanned(Before::NoNode)) };
+    let found = sight.node?;
+    let guard = lead.view.guard();
+    let policy = guard.policy.or_default();
+    if found.as_ref().map(|node| NodeFacts::of(node, &policy)) != *expected {
+        seen.guard = guard;
+        return Ok(Seen::Otherwise);
+    }
+    Ok(Seen::AsPlanned(found.map_or(Before::Absent, |node| Before::Like(Picture::of(&node)))))
+}
+
+/// Asks for all of it at the same time.
+async fn read(lead: &Lead, alert: &AegisAlert, look: &LastLook) -> Sight {
     let node = async {
-        match node {
-            Some((name, expected)) => read_node(lead, name, expected.map(|facts| facts.uid.as_str())).await,
+        match &look.node {
+            Some((name, expected)) => read_node(lead, name, expected.as_ref().map(|facts| facts.uid.as_str())).await,
             None => Ok(None),
         }
     };
@@ -54,30 +134,8 @@ pub async fn last_look(lead: &Lead, seen: &mut Snapshot, look: &LastLook) -> Res
             false => None,
         }
     };
-    let (alert, gone, node, trusted) = tokio::join!(fresh(lead, &before), pod_gone(lead, look), node, trusted);
-    let Some(alert) = alert? else { return Ok(Seen::Gone) };
-    let same = is_same(&before, &alert);
-    seen.alert = Arc::new(alert);
-    if !same {
-        return Ok(Seen::Otherwise);
-    }
-    seen.gone = gone?;
-    if seen.gone.is_some() {
-        return Ok(Seen::Otherwise);
-    }
-    if let Some(approvals) = trusted.filter(|trusted| *trusted != seen.guard.approvals) {
-        seen.guard = Arc::new(Guard { approvals, ..Guard::clone(&seen.guard) });
-        return Ok(Seen::Otherwise);
-    }
-    let Some((_, expected)) = &look.node else { return Ok(Seen::AsPlanned(Before::NoNode)) };
-    let found = node?;
-    let guard = lead.view.guard();
-    let policy = guard.policy.or_default();
-    if found.as_ref().map(|node| NodeFacts::of(node, &policy)) != *expected {
-        seen.guard = guard;
-        return Ok(Seen::Otherwise);
-    }
-    Ok(Seen::AsPlanned(found.map_or(Before::Absent, |node| Before::Like(Picture::of(&node)))))
+    let (alert, gone, node, trusted) = tokio::join!(fresh(lead, alert), pod_gone(lead, look), node, trusted);
+    Sight { alert, gone, node, trusted }
 }
 
 /// Why there is no pod any more to act on, if there is none.

@@ -12,7 +12,7 @@ mod view;
 pub use approvals::approvals;
 pub use desk::{Desk, Turned};
 pub use give_back::{drop_claims, give_back, note};
-pub use last_look::{Before, Seen, last_look};
+pub use last_look::{Before, Early, Seen, last_look};
 pub use view::View;
 
 use tokio_util::sync::CancellationToken;

@@ -10,7 +10,8 @@ use super::sender::{Sender, answers};
 use super::times::{Times, number};
 use crate::audit;
 
-const ALERTS: usize = 200;
+/// The 99th percentile of fewer is decided by two or three of them.
+const ALERTS: usize = 600;
 /// What follows an alert's end (Events, counts) has this long before anything else is timed.
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -57,6 +57,8 @@ struct World {
     /// Requests until the leader that works stops dead, and whether the answer to the last one is lost.
     left: usize,
     loses: bool,
+    /// What happens between the next early look and the claim that it was taken beside.
+    meanwhile: Vec<Event>,
 }
 
 /// The leader stopped dead.
@@ -93,27 +95,47 @@ enum Event {
         alert: usize,
         requests: usize,
         loses: bool,
+        /// What happens while it takes its first place.
+        meanwhile: Vec<Event>,
     },
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let phase = prop_oneof![Just("Running"), Just("Succeeded"), Just("Succeeded"), Just("Failed")];
     let requests = prop_oneof![0..8_usize, Just(ENOUGH), Just(ENOUGH)];
+    let argo =
+        (0..8_usize, phase, any::<bool>()).prop_map(|(nth, phase, cordons)| Event::Argo(nth, phase, cordons)).boxed();
+    let refresh =
+        (0..2_usize, any::<bool>()).prop_map(|(leader, workflows)| Event::Refresh { leader, workflows }).boxed();
+    // Of the other leader; people may do anything at any moment, and no look is late enough to see all of it.
+    let step = prop_oneof![
+        3 => (0..ALERTS).prop_map(|alert| work(1, alert, ENOUGH)),
+        3 => argo.clone(),
+        1 => Just(Event::Refresh { leader: 1, workflows: true }),
+    ];
+    let meanwhile = prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(step, 1..10)];
     let event = prop_oneof![
         3 => prop_oneof![1..20_i64, Just(70), Just(700), Just(4000), -90..0_i64].prop_map(Event::Wait),
         2 => (0..ALERTS).prop_map(Event::Hear),
         1 => (0..ALERTS).prop_map(Event::Resolve),
-        4 => (0..8_usize, phase, any::<bool>()).prop_map(|(nth, phase, cordons)| Event::Argo(nth, phase, cordons)),
+        4 => argo,
         1 => (0..NODES, any::<bool>()).prop_map(|(node, cordoned)| Event::Cordon(node, cordoned)),
         1 => any::<bool>().prop_map(|recovery_too| Event::Pause { recovery_too }),
         2 => Just(Event::Resume),
         1 => (1..4_i32).prop_map(Event::Unfinished),
-        6 => (0..2_usize, any::<bool>()).prop_map(|(leader, workflows)| Event::Refresh { leader, workflows }),
+        6 => refresh,
         1 => (0..2_usize).prop_map(Event::Restart),
-        16 => (0..2_usize, 0..ALERTS, requests, any::<bool>())
-            .prop_map(|(leader, alert, requests, loses)| Event::Work { leader, alert, requests, loses }),
+        8 => (0..ALERTS, requests.clone(), any::<bool>(), meanwhile)
+            .prop_map(|(alert, requests, loses, meanwhile)| Event::Work { leader: 0, alert, requests, loses, meanwhile }),
+        8 => (0..ALERTS, requests, any::<bool>())
+            .prop_map(|(alert, requests, loses)| Event::Work { leader: 1, alert, requests, loses, meanwhile: Vec::new() }),
     ];
     proptest::collection::vec(event, 1..60)
+}
+
+/// A leader deals with an alert, and with those that it woke.
+fn work(leader: usize, alert: usize, requests: usize) -> Event {
+    Event::Work { leader, alert, requests, loses: false, meanwhile: Vec::new() }
 }
 
 proptest! {
@@ -132,7 +154,7 @@ proptest! {
 #[test]
 fn an_action_that_a_leader_does_not_see_yet_keeps_its_place() {
     let mut world = World::new(false);
-    let work = |leader, requests| Event::Work { leader, alert: 3, requests, loses: false };
+    let work = |leader, requests| work(leader, 3, requests);
     world.happens(work(0, ENOUGH));
     world.happens(Event::Argo(0, "Running", false));
     world.happens(Event::Cordon(3, true));
@@ -148,7 +170,7 @@ fn an_action_that_a_leader_does_not_see_yet_keeps_its_place() {
 #[test]
 fn a_place_that_an_earlier_leader_took_is_not_given_back_for_one_that_found_it_when_it_asked() {
     let mut world = World::new(false);
-    let work = |leader, requests| Event::Work { leader, alert: 3, requests, loses: false };
+    let work = |leader, requests| work(leader, 3, requests);
     let place_and_action = 2;
     world.happens(work(0, place_and_action));
     world.happens(Event::Argo(0, "Running", false));
@@ -165,7 +187,7 @@ fn a_place_that_an_earlier_leader_took_is_not_given_back_for_one_that_found_it_w
 #[test]
 fn an_action_that_is_over_is_not_taken_for_one_without_a_place() {
     let mut world = World::new(false);
-    let work = |leader| Event::Work { leader, alert: 3, requests: ENOUGH, loses: false };
+    let work = |leader| work(leader, 3, ENOUGH);
     let refresh = |leader| Event::Refresh { leader, workflows: true };
     world.happens(work(0));
     world.happens(Event::Argo(0, "Running", false));
@@ -176,6 +198,19 @@ fn an_action_that_is_over_is_not_taken_for_one_without_a_place() {
     world.leaders[1].view.guard = Arc::clone(&world.truth.guard);
     world.happens(work(1));
     assert_eq!(world.places(), 0, "of all that happened the other leader knows that there is no place any more");
+    world.come_to_rest();
+}
+
+#[test]
+fn what_another_leader_did_while_a_place_was_taken_is_seen_before_the_action() {
+    let mut world = World::new(false);
+    let cordons = Event::Argo(0, "Succeeded", true);
+    let meanwhile =
+        vec![work(1, 4, ENOUGH), cordons, Event::Refresh { leader: 1, workflows: true }, work(1, 4, ENOUGH)];
+    world.happens(Event::Work { leader: 0, alert: 0, requests: ENOUGH, loses: false, meanwhile });
+    let cordoned = |workflow: &&Value| text(workflow, "/metadata/annotations/aegis.io~1node-before").contains("true");
+    let all = world.truth.workflows.values();
+    assert_eq!((all.len(), all.filter(cordoned).count()), (2, 1), "the second was made of a node that was out already");
     world.come_to_rest();
 }
 
@@ -234,7 +269,7 @@ impl World {
             nodes: nodes.collect(),
         };
         let leaders = vec![Leader::of(truth.clone()), Leader::of(truth.clone())];
-        Self { leaders, truth, base: base.seen, now: 1, version: 10, left: ENOUGH, loses: false }
+        Self { leaders, truth, base: base.seen, now: 1, version: 10, left: ENOUGH, loses: false, meanwhile: Vec::new() }
     }
 
     fn next_version(&mut self) -> String {
@@ -291,14 +326,15 @@ impl World {
             Event::Restart(leader) => {
                 self.leaders[leader] = Leader::of(self.truth.clone());
             }
-            Event::Work { leader, alert, requests, loses } => {
-                (self.left, self.loses) = (requests, loses);
+            Event::Work { leader, alert, requests, loses, meanwhile } => {
+                (self.left, self.loses, self.meanwhile) = (requests, loses, meanwhile);
                 let others = std::mem::take(&mut self.leaders[leader].woken);
                 for one in std::iter::once(alert).chain(others) {
                     if self.work(leader, one).is_err() {
                         break;
                     }
                 }
+                self.meanwhile.clear();
             }
         }
     }

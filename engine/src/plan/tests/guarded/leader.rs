@@ -8,6 +8,13 @@ use super::*;
 pub(super) struct Held {
     taken: Option<Place>,
     before: Option<Picture>,
+    early: Option<Early>,
+}
+
+/// What the API server showed while a place was being taken.
+pub(super) struct Early {
+    alert: Arc<AegisAlert>,
+    node: Option<Node>,
 }
 
 impl World {
@@ -102,24 +109,27 @@ impl World {
                     self.change_alert(number, |alert| alert.edit(|alert| apply(alert, patch)));
                     self.answered()?;
                 }
-                self.saw_alert(leader, number, seen);
+                seen.alert = self.saw_alert(leader, number);
                 return Ok(same);
             }
-            Step::Claim(request) => match self.desk(leader, &Ask::Claim(request))? {
-                Some(Answer::Taken) => {
-                    held.taken = Some(request.place.clone());
-                    seen.guard = Arc::new(self.guard(leader));
-                }
-                answer => {
-                    seen.guard = Arc::new(self.guard(leader));
+            Step::Claim(request) => {
+                let book = self.leaders[leader].view.guard.metadata.resource_version.clone();
+                let node = request.node.as_ref().map(|name| self.saw_node(leader, name));
+                let early = Early { alert: self.saw_alert(leader, number), node };
+                self.others_act();
+                let (answer, judged_by) = self.desk(leader, &Ask::Claim(request))?;
+                seen.guard = Arc::new(self.guard(leader));
+                if answer != Some(Answer::Taken) {
                     seen.others_first = answer == Some(Answer::OthersFirst);
                     return Ok(false);
                 }
-            },
+                held.taken = Some(request.place.clone());
+                held.early = Some(early).filter(|_| judged_by == book);
+            }
             Step::Adopt(request) => {
                 self.leaders[leader].view.guard = Arc::clone(&self.truth.guard);
                 seen.guard = Arc::new(self.guard(leader));
-                self.saw_alert(leader, number, seen);
+                seen.alert = self.saw_alert(leader, number);
                 if keeps_no_place(&seen.alert, &request.place) {
                     return Ok(false);
                 }
@@ -129,13 +139,17 @@ impl World {
             }
             Step::LastLook(look) => {
                 let known = seen.alert.clone();
-                self.saw_alert(leader, number, seen);
+                let early = held.early.take();
+                seen.alert = match &early {
+                    Some(early) => Arc::clone(&early.alert),
+                    None => self.saw_alert(leader, number),
+                };
                 if phase(&known) != phase(&seen.alert) {
                     seen.unused.extend(held.taken.take());
                     return Ok(false);
                 }
                 if let Some((name, expected)) = &look.node {
-                    let found = self.saw_node(leader, name);
+                    let found = early.and_then(|early| early.node).unwrap_or_else(|| self.saw_node(leader, name));
                     let guard = self.guard(leader);
                     let facts = NodeFacts::of(&found, guard.policy().unwrap());
                     if Some(&facts) != expected.as_ref() {
@@ -187,9 +201,19 @@ impl World {
         Ok(true)
     }
 
-    pub(super) fn saw_alert(&mut self, leader: usize, number: usize, seen: &mut Snapshot) {
-        seen.alert = Arc::clone(&self.truth.alerts[number]);
-        self.leaders[leader].view.alerts[number] = Arc::clone(&seen.alert);
+    /// What happens meanwhile costs the leader that waits no requests.
+    fn others_act(&mut self) {
+        let (left, loses) = (self.left, self.loses);
+        for event in std::mem::take(&mut self.meanwhile) {
+            self.happens(event);
+        }
+        (self.left, self.loses) = (left, loses);
+    }
+
+    pub(super) fn saw_alert(&mut self, leader: usize, number: usize) -> Arc<AegisAlert> {
+        let found = Arc::clone(&self.truth.alerts[number]);
+        self.leaders[leader].view.alerts[number] = Arc::clone(&found);
+        found
     }
 
     pub(super) fn saw_node(&mut self, leader: usize, name: &str) -> Node {
@@ -204,14 +228,16 @@ impl World {
         }
         let version = self.next_version();
         let mut object = remedy.object.clone();
+        let about = self.truth.alerts[number].spec.involved_object.name.clone();
+        object["about"] = json!(about);
         let metadata = &mut object["metadata"];
         metadata["uid"] = json!(format!("uid-{version}"));
         metadata["resourceVersion"] = json!(version);
         metadata["creationTimestamp"] = json!(at(self.now));
         if let Some(before) = before {
+            self.check_picture(&about, &before);
             metadata["annotations"][BEFORE_ANNOTATION] = json!(before.to_text());
         }
-        object["about"] = json!(self.truth.alerts[number].spec.involved_object.name);
         self.truth.workflows.insert(remedy.name.clone(), object);
 
         let recovery = remedy.phase == AlertStatus::Resolved;
@@ -238,8 +264,9 @@ impl World {
         Ok(())
     }
 
-    /// One round of the desk: what is asked for, in one conditional write.
-    pub(super) fn desk(&mut self, leader: usize, ask: &Ask<'_>) -> Result<Option<Answer>, Dead> {
+    /// One round of the desk: what is asked for, in one conditional write. With the answer comes the version of the
+    /// AegisGuard that it was judged by.
+    pub(super) fn desk(&mut self, leader: usize, ask: &Ask<'_>) -> Result<(Option<Answer>, Option<String>), Dead> {
         let now = at(self.now);
         for _ in 0..16 {
             let object = Arc::clone(&self.leaders[leader].view.guard);
@@ -269,7 +296,7 @@ impl World {
             }
             self.leaders[leader].woken.extend(round.wake);
             self.leaders[leader].again = round.again;
-            return Ok(round.answers.first().copied());
+            return Ok((round.answers.first().copied(), object.metadata.resource_version.clone()));
         }
         panic!("others were faster sixteen times, and there are none");
     }

@@ -35,6 +35,12 @@ impl World {
         assert!(book.find(place).is_some(), "{place:?} lost its place");
     }
 
+    /// What stands in an action as the node before it: what it changed is told from that.
+    pub(super) fn check_picture(&self, node: &str, before: &Picture) {
+        let now = Picture::of(&self.truth.nodes[node]);
+        assert_eq!(before.to_text(), now.to_text(), "{node} is written down as it was before another action");
+    }
+
     /// A place that is about to be given back for nothing: what was made in it would never be written down.
     pub(super) fn check_unused(&self, place: &Place) {
         let mut made = self.truth.workflows.values().map(place_of);
