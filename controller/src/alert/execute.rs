@@ -144,11 +144,11 @@ pub async fn carry_out(
                         _ => None,
                     }
                 };
-                let (sight, claimed) = turn.at_desk(Box::pin(join(look, lead.desk.claim(&request)))).await;
+                let (look, claimed) = turn.at_desk(Box::pin(join(look, lead.desk.claim(&request)))).await;
                 match claimed {
                     Ok(judged_by) => {
                         taken = Some(request.place);
-                        early = sight.and_then(|sight| sight.taken_by(judged_by.as_ref()));
+                        early = look.and_then(|look| look.once_taken(&judged_by));
                         seen.guard = lead.view.guard();
                     }
                     Err(Turned::Failed(failure)) => return Err(Error::Book(failure)),

@@ -95,7 +95,7 @@ impl HoldsAll {
 }
 
 /// The version of the AegisGuard that an answer was judged by: the write held only for that one.
-type Judged = Option<String>;
+pub type Judged = Option<String>;
 
 struct Ask {
     what: What,
@@ -135,7 +135,7 @@ impl Default for Desk {
 
 impl Desk {
     /// Takes a place for an action that is about to be made. Says which version of the AegisGuard it was judged by.
-    pub async fn claim(&self, request: &Request) -> Result<Option<String>, Turned> {
+    pub async fn claim(&self, request: &Request) -> Result<Judged, Turned> {
         self.ask(What::Claim(request.clone())).await
     }
 

@@ -19,10 +19,11 @@ use kube::api::Api;
 use tokio::time::Instant;
 
 use super::approvals::approvals;
+use super::desk::Judged;
 use crate::alert::fresh;
 use crate::context::{Failure, Lead};
 
-/// How old an early look may be when the action is about to be made.
+/// How old an early look may be once the place is taken.
 const EARLY: Duration = Duration::from_millis(50);
 
 /// What the last look showed.
@@ -49,7 +50,7 @@ pub enum Before {
 
 /// What the API server answered.
 #[derive(Debug)]
-struct Sight {
+pub struct Sight {
     alert: Result<Option<AegisAlert>, Failure>,
     gone: Result<Option<String>, Failure>,
     node: Result<Option<Node>, Failure>,
@@ -62,7 +63,7 @@ struct Sight {
 pub struct Early {
     sight: Sight,
     /// The version of the AegisGuard that was known before.
-    book: Option<String>,
+    book: Judged,
     begun: Instant,
 }
 
@@ -77,22 +78,23 @@ impl Early {
         Some(Self { sight: read(lead, alert, look).await, book, begun })
     }
 
-    /// Itself, if the place was judged by what was in the book before it: all that was done before that is in it.
-    pub fn taken_by(self, judged_by: Option<&String>) -> Option<Self> {
-        (self.book.as_ref() == judged_by).then_some(self)
+    /// What it saw, if that still counts once the place is taken: if the place was judged by what was in the book before
+    /// the look, all that was done before that is in it.
+    pub fn once_taken(self, judged_by: &Judged) -> Option<Sight> {
+        (self.book == *judged_by && self.begun.elapsed() <= EARLY).then_some(self.sight)
     }
 }
 
-/// Compares what is there with what the plan took it to be: as an early look saw it, if that is not old.
+/// Compares what is there with what the plan took it to be: as an early look saw it, if there is one that counts.
 pub async fn last_look(
     lead: &Lead,
     seen: &mut Snapshot,
     look: &LastLook,
-    early: Option<Early>,
+    early: Option<Sight>,
 ) -> Result<Seen, Failure> {
     let before = seen.alert.clone();
-    let sight = match early.filter(|early| early.begun.elapsed() <= EARLY) {
-        Some(early) => early.sight,
+    let sight = match early {
+        Some(sight) => sight,
         None => read(lead, &before, look).await,
     };
     let Some(alert) = sight.alert? else { return Ok(Seen::Gone) };

@@ -105,8 +105,6 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let requests = prop_oneof![0..8_usize, Just(ENOUGH), Just(ENOUGH)];
     let argo =
         (0..8_usize, phase, any::<bool>()).prop_map(|(nth, phase, cordons)| Event::Argo(nth, phase, cordons)).boxed();
-    let refresh =
-        (0..2_usize, any::<bool>()).prop_map(|(leader, workflows)| Event::Refresh { leader, workflows }).boxed();
     // Of the other leader; people may do anything at any moment, and no look is late enough to see all of it.
     let step = prop_oneof![
         3 => (0..ALERTS).prop_map(|alert| work(1, alert, ENOUGH)),
@@ -123,12 +121,16 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => any::<bool>().prop_map(|recovery_too| Event::Pause { recovery_too }),
         2 => Just(Event::Resume),
         1 => (1..4_i32).prop_map(Event::Unfinished),
-        6 => refresh,
+        6 => (0..2_usize, any::<bool>()).prop_map(|(leader, workflows)| Event::Refresh { leader, workflows }),
         1 => (0..2_usize).prop_map(Event::Restart),
-        8 => (0..ALERTS, requests.clone(), any::<bool>(), meanwhile)
-            .prop_map(|(alert, requests, loses, meanwhile)| Event::Work { leader: 0, alert, requests, loses, meanwhile }),
-        8 => (0..ALERTS, requests, any::<bool>())
-            .prop_map(|(alert, requests, loses)| Event::Work { leader: 1, alert, requests, loses, meanwhile: Vec::new() }),
+        16 => (0..2_usize, 0..ALERTS, requests, any::<bool>(), meanwhile).prop_map(
+            |(leader, alert, requests, loses, mut meanwhile)| {
+                if leader == 1 {
+                    meanwhile.clear();
+                }
+                Event::Work { leader, alert, requests, loses, meanwhile }
+            }
+        ),
     ];
     proptest::collection::vec(event, 1..60)
 }
